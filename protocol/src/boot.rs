@@ -1,0 +1,227 @@
+//! Between bootsrv and the node agent: the plan of one boot, its secrets, and the reports back.
+
+use crate::names::{Digest, JobId, NodeName};
+use serde::{Deserialize, Serialize};
+
+/// Kernel argument: the node's name.
+pub const ARG_NODE: &str = "bmc.node";
+/// Kernel argument: the node's address with prefix length, e.g. `10.77.0.11/24`.
+pub const ARG_ADDRESS: &str = "bmc.address";
+/// Kernel argument: the default gateway; absent where there is none.
+pub const ARG_GATEWAY: &str = "bmc.gateway";
+/// Kernel argument: the hardware address of the card to use.
+pub const ARG_MAC: &str = "bmc.mac";
+/// Kernel argument: base URL of bootsrv for the agent, e.g. `https://10.77.0.1:8443`.
+pub const ARG_SERVER: &str = "bmc.server";
+
+/// Where the boot token's initrd puts the token: one line, mode 0600.
+pub const TOKEN_FILE: &str = "/boot-token";
+/// Where the kernel's initrd holds the certificate bootsrv must show, PEM.
+pub const CERTIFICATE_FILE: &str = "/bootsrv.pem";
+/// In the kernel's initrd: module files in load order, one path a line.
+pub const MODULE_ORDER_FILE: &str = "/modules.order";
+/// Request header that carries the boot token.
+pub const TOKEN_HEADER: &str = "Boot-Token";
+
+/// `GET`: the [`BootPlan`] of the deployment the token belongs to.
+pub const PLAN_PATH: &str = "/v1/boot/plan";
+/// `POST`: [`Secrets`], handed out once.
+pub const SECRETS_PATH: &str = "/v1/boot/secrets";
+/// `POST`: a [`Heartbeat`]; answered with [`HeartbeatReply`].
+pub const HEARTBEAT_PATH: &str = "/v1/boot/heartbeat";
+
+/// A content-addressed file at bootsrv, at `/artifacts/{sha256}` below the agent's base URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRef {
+    /// SHA-256 of the whole file.
+    pub sha256: Digest,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Everything the agent needs to know, without a secret in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootPlan {
+    /// The node's name, as Slurm has it.
+    pub node: NodeName,
+    /// The job it boots for; none when an admin or `scontrol power up` asked.
+    pub job: Option<JobId>,
+    /// `uname -r` of the kernel that must be running.
+    pub kernel_release: String,
+    /// squashfs: the node image's root.
+    pub root: ArtifactRef,
+    /// squashfs: the kernel's module tree, with `usr/lib/modules/RELEASE` in it. Laid over the root.
+    pub modules: ArtifactRef,
+    /// Applied in order, before the image's init starts.
+    pub settings: Vec<Setting>,
+    /// Written into the root (through the overlay).
+    pub files: Vec<SiteFile>,
+    /// Mounted in the root, in order.
+    pub mounts: Vec<Mount>,
+    /// Program and arguments that become PID 1 of the node, in the root.
+    pub init: Vec<String>,
+    /// Wall clock at bootsrv, in nanoseconds since 1970; the agent sets a clock that is off by
+    /// more than a second.
+    pub time_unix_ns: i64,
+    /// Between two heartbeats once slurmd runs.
+    pub heartbeat_seconds: u32,
+}
+
+/// One kernel setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Setting {
+    /// Load a module of the kernel's tree with its dependencies.
+    Module(String),
+    /// Write `value` to `path` below `/sys`; `*` in the path stands for every entry.
+    Sysfs {
+        /// Below `/sys`, without a leading slash.
+        path: String,
+        /// What is written.
+        value: String,
+    },
+    /// Write `value` to the kernel parameter `key`, named as in sysctl(8).
+    Sysctl {
+        /// Dotted name.
+        key: String,
+        /// What is written.
+        value: String,
+    },
+    /// Take a CPU off-line.
+    CpuOffline(u32),
+}
+
+/// A setting as the kernel shows it after it was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedSetting {
+    /// The file read, or `module NAME`.
+    pub name: String,
+    /// What the kernel showed, without the line end.
+    pub value: String,
+}
+
+/// A file for the node.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteFile {
+    /// Absolute path in the root; no `..`.
+    pub path: String,
+    /// Permission bits, e.g. `0o644`.
+    pub mode: u32,
+    /// Owner, by name in the image or by number.
+    pub owner: String,
+    /// Group, by name in the image or by number.
+    pub group: String,
+    /// Content, base64.
+    #[serde(with = "crate::boot::base64_text")]
+    pub content: Vec<u8>,
+}
+
+impl std::fmt::Debug for SiteFile {
+    /// Leaves the content out: it may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SiteFile({} {:o} {} bytes)", self.path, self.mode, self.content.len())
+    }
+}
+
+/// Something mounted in the root before its init starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// What is mounted, e.g. `10.0.0.1:/home` or a virtiofs tag.
+    pub source: String,
+    /// Where, absolute.
+    pub target: String,
+    /// Type, e.g. `nfs4`; the module of that name is loaded first if there is one.
+    pub fstype: String,
+    /// Options as in mount(8), e.g. `vers=4.2,addr=10.0.0.1`.
+    #[serde(default)]
+    pub options: String,
+}
+
+/// What only this boot of this node may have; handed out once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// Munge key, host keys.
+    pub files: Vec<SiteFile>,
+}
+
+/// How far a boot has come, as the agent sees it. The order is the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentStage {
+    /// The kernel runs the agent as its first process; network not up yet.
+    AgentStarted,
+    /// The plan has arrived.
+    PlanReceived,
+    /// Settings are applied and read back.
+    SettingsApplied,
+    /// Root, modules, files, secrets and mounts are in place.
+    RootReady,
+    /// The image's init was started.
+    InitStarted,
+    /// slurmd was seen running.
+    SlurmdStarted,
+    /// The node's init was asked to shut down.
+    ShuttingDown,
+}
+
+/// A stage with its time on the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// Which.
+    pub stage: AgentStage,
+    /// Nanoseconds since the kernel started (`CLOCK_BOOTTIME`).
+    pub uptime_ns: i64,
+}
+
+/// The agent's report. The agent repeats everything it knows in each, so that one may be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The kernel's `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// `uname -r`.
+    pub kernel_release: String,
+    /// `CLOCK_BOOTTIME` at sending, in nanoseconds: with it bootsrv back-dates the stages.
+    pub uptime_ns: i64,
+    /// Every stage reached so far.
+    pub stages: Vec<StageTime>,
+    /// CPUs on-line after the settings; 0 before.
+    pub cpus_online: u32,
+    /// Memory the kernel sees, in KiB; 0 before it was read.
+    pub memory_kib: u64,
+    /// The settings as read back.
+    pub applied: Vec<AppliedSetting>,
+    /// The boot failed, with the reason; the agent powers the node off after it was delivered.
+    pub failure: Option<BootFailure>,
+}
+
+/// Why the agent gave up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootFailure {
+    /// `true`: the kernel refused a line of the profile (the profile's author is to blame, the job
+    /// is held); `false`: the node or its surroundings.
+    pub setting: bool,
+    /// One line.
+    pub reason: String,
+}
+
+/// bootsrv's answer to a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatReply {
+    /// `false`: this boot is over (released, failed, replaced): the agent shuts the node down.
+    pub wanted: bool,
+}
+
+/// Bytes as base64 text in JSON.
+mod base64_text {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        BASE64_STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}

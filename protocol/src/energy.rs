@@ -1,0 +1,115 @@
+//! The energy of a job, node by node and stage by stage.
+//!
+//! Energies are whole millijoules, times are nanoseconds. What was not measured is `None`.
+
+use crate::names::{JobId, NodeName};
+use serde::{Deserialize, Serialize};
+
+/// A part of a deployment's life. The order is the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Power-on accepted → iPXE asked for its script (POST, option ROMs, DHCP).
+    Firmware,
+    /// Script served → the kernel's first instruction (download of kernel and initrd).
+    BootLoader,
+    /// The kernel's first instruction → the image's init starts (kernel, agent, root).
+    KernelAndInitrd,
+    /// The image's init starts → slurmctld has the node registered.
+    Init,
+    /// Registered → the job starts (waiting for the job's other nodes).
+    WaitForPeers,
+    /// The job starts → the job ends.
+    Job,
+    /// The job ends → the power is seen off.
+    Shutdown,
+    /// Power seen off → the reading has settled.
+    Settle,
+}
+
+impl Stage {
+    /// All stages in the order of time.
+    pub const ALL: [Self; 8] = [
+        Self::Firmware,
+        Self::BootLoader,
+        Self::KernelAndInitrd,
+        Self::Init,
+        Self::WaitForPeers,
+        Self::Job,
+        Self::Shutdown,
+        Self::Settle,
+    ];
+
+    /// The name in tables.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Firmware => "firmware",
+            Self::BootLoader => "boot loader",
+            Self::KernelAndInitrd => "kernel and initrd",
+            Self::Init => "init",
+            Self::WaitForPeers => "wait for peers",
+            Self::Job => "job",
+            Self::Shutdown => "shutdown",
+            Self::Settle => "settle",
+        }
+    }
+}
+
+/// One stage of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageEnergy {
+    /// Which.
+    pub stage: Stage,
+    /// Begin, nanoseconds since 1970.
+    pub from_unix_ns: i64,
+    /// Length in nanoseconds.
+    pub duration_ns: i64,
+    /// `None`: no reading covers any part of it.
+    pub energy_millijoules: Option<i64>,
+    /// Part of the energy that bridges a gap in the readings.
+    pub estimated_millijoules: i64,
+}
+
+/// The record of one deployment: one job on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeEnergy {
+    /// The node.
+    pub node: NodeName,
+    /// Where the readings come from, e.g. `dcmi`; `None`: the node has no meter.
+    pub source: Option<String>,
+    /// Stages that were reached, in order, without holes or overlaps.
+    pub stages: Vec<StageEnergy>,
+    /// Exactly the sum of the stages; `None` if any stage has none.
+    pub total_millijoules: Option<i64>,
+    /// Readings used.
+    pub samples: u32,
+    /// Gaps longer than allowed, each with begin and length in nanoseconds.
+    pub gaps: Vec<Gap>,
+    /// `false`: the node is still running, the figures grow.
+    pub complete: bool,
+}
+
+/// A hole in the readings that was bridged by an estimate, or not at all at the edges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Begin, nanoseconds since 1970.
+    pub from_unix_ns: i64,
+    /// Length in nanoseconds.
+    pub duration_ns: i64,
+}
+
+/// All nodes of a job; one per try, because a requeued job boots again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEnergy {
+    /// The job.
+    pub job: JobId,
+    /// How often it had been requeued before this try.
+    pub restart_count: u32,
+    /// Each node.
+    pub nodes: Vec<NodeEnergy>,
+    /// Sum of the nodes; `None` if any is unknown.
+    pub total_millijoules: Option<i64>,
+    /// Version of the method; the same samples give the same figures under the same version.
+    pub method_version: u32,
+}

@@ -1,0 +1,16 @@
+//! The words that two of our processes say to each other.
+//!
+//! Everything here crosses a process boundary: a URL, a JSON body, an environment variable, a file
+//! that one program writes and another reads. No I/O, no clock, no unsafe: the plugin runs inside
+//! `srun` and `slurmstepd`, and what it links, they load.
+
+pub mod api;
+pub mod boot;
+pub mod energy;
+pub mod error;
+pub mod job_env;
+pub mod job_options;
+pub mod names;
+pub mod nearest;
+pub mod node_list;
+pub mod profile;
