@@ -97,6 +97,9 @@ pub struct Gap {
     pub from_unix_ns: i64,
     /// Length in nanoseconds.
     pub duration_ns: i64,
+    /// `true`: bridged by a straight line, its energy is in the figures as an estimate; `false`: at
+    /// an edge, where no reading speaks for it and its energy is missing from the figures.
+    pub bridged: bool,
 }
 
 /// All nodes of a job; one per try, because a requeued job boots again.

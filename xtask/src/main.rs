@@ -1,2 +1,71 @@
-//! Placeholder.
-fn main() {}
+//! The task runner: `cargo xtask VERB`. It starts programs and knows paths, nothing of the product.
+
+mod assets;
+mod build;
+mod demo;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Everything a developer does, one verb each.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run two jobs with two kernels on a virtual cluster of real Slurm and QEMU nodes, print what
+    /// they saw, and stop clean.
+    Demo,
+    /// Everything that proves the product; --fast: what takes seconds.
+    Test {
+        /// Unit tests, lints and tidy only: the inner loop.
+        #[arg(long)]
+        fast: bool,
+        /// Run only cluster tests whose name contains this.
+        #[arg(long, conflicts_with = "fast")]
+        only: Option<String>,
+    },
+    /// The virtual cluster by hand: up, status, sbatch, run, console, ipmitool, fault, down.
+    Cluster {
+        /// Passed to `vcluster`; see `cargo xtask cluster --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<String>,
+    },
+    /// Install the packages that building and testing need (Debian 12, as root).
+    Setup,
+    /// Build the programs and fetch kernels and the node image for the virtual cluster.
+    Build,
+    /// The repository's own rules.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Demo => demo::run(),
+        Verb::Test { fast: true, .. } => test::fast(),
+        Verb::Test { fast: false, only } => test::all(only.as_deref()),
+        Verb::Cluster { arguments } => demo::cluster(&arguments),
+        Verb::Setup => setup::run(),
+        Verb::Build => demo::prepare(),
+        Verb::Tidy => tidy::run(),
+    }
+}

@@ -1,1 +1,145 @@
-//! Placeholder.
+//! From power readings and stage boundaries to the energy of each stage.
+//!
+//! A pure function of its arguments: it reads no clock, talks to no meter and keeps no state, so
+//! that the stored samples replay to identical figures. All arithmetic is in integers; the stages'
+//! energies add up to the total to the last millijoule, because each is the difference of one
+//! cumulative integral rounded down at its two ends.
+
+mod clean;
+mod curve;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use record::{job_energy, node_energy};
+
+use curve::Curve;
+use protocol::energy::{Gap, Stage, StageEnergy};
+
+/// Version of the method. Any change that gives other figures for the same samples raises it.
+pub const METHOD_VERSION: u32 = 1;
+
+/// Highest reading taken for real, in milliwatts (100 kW for one node); higher ones are refused.
+pub const MILLIWATTS_MAX: i64 = 100_000_000;
+
+/// Longest time between two readings that is no gap however fast the meter is asked, nanoseconds.
+pub const GAP_MIN_NS: i64 = 5_000_000_000;
+
+/// Most gaps listed; the last one listed then reaches to the end of the last one found.
+pub const GAPS_MAX: usize = 1_000;
+
+/// One power reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// When it was taken, nanoseconds since 1970. Earlier readings are refused.
+    pub unix_ns: i64,
+    /// Milliwatts. Negative readings and those above [`MILLIWATTS_MAX`] are refused.
+    pub milliwatts: i64,
+}
+
+/// Begin of a stage; it lasts until the next mark, or until the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Which stage begins.
+    pub stage: Stage,
+    /// When, nanoseconds since 1970.
+    pub from_unix_ns: i64,
+}
+
+/// What a reading says about the time around it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Semantics {
+    /// The power at that moment: between two readings it runs along a straight line (trapezoid).
+    #[default]
+    Instantaneous,
+    /// The power from that moment until the next reading (sample and hold).
+    Held,
+}
+
+/// How the readings are to be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// What one reading means.
+    pub semantics: Semantics,
+    /// Nominal time between two readings, nanoseconds.
+    pub period_ns: i64,
+}
+
+impl Default for Options {
+    /// Instantaneous readings, one a second.
+    fn default() -> Self {
+        Self { semantics: Semantics::Instantaneous, period_ns: 1_000_000_000 }
+    }
+}
+
+impl Options {
+    /// The longest time without a reading that is not flagged: three periods, at least
+    /// [`GAP_MIN_NS`]. At the edges the nearest reading is held for as long.
+    #[must_use]
+    pub fn gap_allowed_ns(&self) -> i64 {
+        self.period_ns.saturating_mul(3).max(GAP_MIN_NS)
+    }
+}
+
+/// The energy of one deployment, without its names: see [`node_energy`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Integral {
+    /// One per mark, without holes or overlaps.
+    pub stages: Vec<StageEnergy>,
+    /// Exactly the sum of the stages; `None` if any of them is, or there is none.
+    pub total_millijoules: Option<i64>,
+    /// Readings used.
+    pub samples: u32,
+    /// Gaps longer than allowed, in order of time, cut to the time from first mark to end.
+    pub gaps: Vec<Gap>,
+}
+
+/// Integrates readings over stages.
+///
+/// `samples` come in the order they arrived. One that is late by no more than the allowed gap is
+/// put in its place; one that lies further back is the work of a clock that was set back and is
+/// ignored, which leaves a gap until the clock has caught up. Readings of the same moment count as
+/// their mean.
+///
+/// `marks` come in order; one that lies before its predecessor is moved to it, and one after `end`
+/// to the end, so that the stages neither overlap nor leave holes.
+#[must_use]
+pub fn integrate(samples: &[Sample], marks: &[Mark], end: i64, options: &Options) -> Integral {
+    let allowed = options.gap_allowed_ns();
+    let curve = Curve::new(clean::in_order(samples, allowed), options.semantics, allowed);
+    let stages = stages(&curve, marks, end);
+    let total = stages.iter().map(|stage| stage.energy_millijoules).sum::<Option<i64>>();
+    let from = marks.first().map_or(end, |mark| mark.from_unix_ns.min(end));
+    Integral {
+        total_millijoules: total.filter(|_| !stages.is_empty()),
+        stages,
+        samples: curve.samples_used(from, end),
+        gaps: curve.gaps(from, end),
+    }
+}
+
+fn stages(curve: &Curve, marks: &[Mark], end: i64) -> Vec<StageEnergy> {
+    let Some(first) = marks.first() else { return Vec::new() };
+    let mut from = first.from_unix_ns.min(end);
+    let origin = curve.at(from);
+    let mut before = origin.since(origin);
+    let next_begins = marks.iter().skip(1).map(|mark| mark.from_unix_ns).chain([end]);
+    let mut stages = Vec::with_capacity(marks.len());
+    for (mark, next) in marks.iter().zip(next_begins) {
+        let to = next.clamp(from, end);
+        let after = curve.at(to).since(origin);
+        let energy = after.millijoules - before.millijoules;
+        // The two integrals are rounded on their own, so the part may come out 1 mJ above the whole.
+        let estimated = (after.estimated_millijoules - before.estimated_millijoules).min(energy);
+        let covered = curve.covers(from, to);
+        stages.push(StageEnergy {
+            stage: mark.stage,
+            from_unix_ns: from,
+            duration_ns: to.saturating_sub(from),
+            energy_millijoules: covered.then_some(energy),
+            estimated_millijoules: if covered { estimated } else { 0 },
+        });
+        (from, before) = (to, after);
+    }
+    stages
+}

@@ -1,0 +1,115 @@
+//! iPXE scripts: a value becomes a text. Pure.
+
+use protocol::boot::{ARG_ADDRESS, ARG_GATEWAY, ARG_MAC, ARG_NODE, ARG_SERVER};
+use protocol::names::{Digest, MacAddress, NodeName};
+
+/// What the script of one boot needs.
+#[derive(Debug, Clone)]
+pub struct BootScript<'a> {
+    /// The node.
+    pub node: &'a NodeName,
+    /// The card it boots from.
+    pub mac: MacAddress,
+    /// Its address with prefix length.
+    pub address: &'a str,
+    /// Its gateway.
+    pub gateway: Option<&'a str>,
+    /// bootsrv for iPXE.
+    pub http_url: &'a str,
+    /// bootsrv for the agent.
+    pub https_url: &'a str,
+    /// The kernel.
+    pub kernel: Digest,
+    /// Its initrd.
+    pub initrd: Digest,
+    /// The site's and the profile's kernel arguments.
+    pub arguments: Vec<&'a str>,
+}
+
+/// Seconds between a kernel panic and the reset that shows it to us as a second script request.
+const PANIC_SECONDS: u32 = 1;
+
+impl BootScript<'_> {
+    /// The script. The token travels as an initrd of its own, first, so that the kernel unpacks it
+    /// beside the compressed one; nothing secret stands in the script or on the kernel's command line.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let Self { node, mac, address, http_url, https_url, kernel, initrd, .. } = self;
+        let gateway = self.gateway.map(|gateway| format!(" {ARG_GATEWAY}={gateway}")).unwrap_or_default();
+        let extra: String = self.arguments.iter().map(|argument| format!(" {argument}")).collect();
+        format!(
+            "#!ipxe\n\
+             echo node {node}: loading kernel and initrd\n\
+             kernel --name kernel {http_url}/artifacts/{kernel} || goto failed\n\
+             initrd --name token {http_url}/boot/{mac}/token || goto failed\n\
+             initrd --name initrd {http_url}/artifacts/{initrd} || goto failed\n\
+             imgargs kernel initrd=token initrd=initrd {ARG_NODE}={node} {ARG_ADDRESS}={address}\
+             {gateway} {ARG_MAC}={mac} {ARG_SERVER}={https_url} panic={PANIC_SECONDS}{extra}\n\
+             boot kernel\n\
+             :failed\n\
+             echo node {node}: could not load kernel and initrd, asking again\n\
+             imgfree\n\
+             sleep 2\n\
+             chain --replace --autofree {http_url}/boot/{mac}\n"
+        )
+    }
+}
+
+/// The script of a node with nothing to do: ask again every second.
+#[must_use]
+pub fn hold(http_url: &str, mac: MacAddress) -> String {
+    format!(
+        "#!ipxe\n\
+         sleep 1\n\
+         chain --replace --autofree {http_url}/boot/{mac} || reboot\n"
+    )
+}
+
+/// The script of a card nobody defined: say so on the console, slowly.
+#[must_use]
+pub fn unknown(http_url: &str, mac: &str) -> String {
+    format!(
+        "#!ipxe\n\
+         echo {mac} is not a node of this site: add it with bmc node import\n\
+         sleep 30\n\
+         chain --replace --autofree {http_url}/boot/{mac} || reboot\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_this_text() {
+        let script = BootScript {
+            node: &"n1".parse().unwrap(),
+            mac: "52:54:00:77:00:01".parse().unwrap(),
+            address: "10.77.0.11/24",
+            gateway: Some("10.77.0.1"),
+            http_url: "http://10.77.0.1:8080",
+            https_url: "https://10.77.0.1:8443",
+            kernel: Digest([0xaa; 32]),
+            initrd: Digest([0xbb; 32]),
+            arguments: vec!["console=ttyS0", "nosmt"],
+        };
+        let (a, b) = ("aa".repeat(32), "bb".repeat(32));
+        let expected = format!(
+            "#!ipxe
+echo node n1: loading kernel and initrd
+kernel --name kernel http://10.77.0.1:8080/artifacts/{a} || goto failed
+initrd --name token http://10.77.0.1:8080/boot/52:54:00:77:00:01/token || goto failed
+initrd --name initrd http://10.77.0.1:8080/artifacts/{b} || goto failed
+imgargs kernel initrd=token initrd=initrd bmc.node=n1 bmc.address=10.77.0.11/24 \
+bmc.gateway=10.77.0.1 bmc.mac=52:54:00:77:00:01 bmc.server=https://10.77.0.1:8443 panic=1 console=ttyS0 nosmt
+boot kernel
+:failed
+echo node n1: could not load kernel and initrd, asking again
+imgfree
+sleep 2
+chain --replace --autofree http://10.77.0.1:8080/boot/52:54:00:77:00:01
+"
+        );
+        assert_eq!(script.render(), expected);
+    }
+}

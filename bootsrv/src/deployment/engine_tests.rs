@@ -1,0 +1,131 @@
+//! The engine with a real store, without hardware: what is written, and what slurmctld is told.
+
+use super::engine::Engine;
+use super::transition::Event;
+use super::{Blame, Failure, Mark, State, view};
+use crate::config::Config;
+use crate::power::Fleet;
+use crate::slurm_queue::{SlurmQueue, Word};
+use crate::store::{NewTry, Store};
+use crate::token;
+use protocol::api::JobState;
+use protocol::boot::AgentStage;
+use protocol::names::{JobId, NodeName};
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+const CONFIG: &str = r#"
+    state_dir = "/s"
+    profiles_dir = "/p"
+    listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
+    url = { http = "http://a", https = "https://a" }
+    slurm = { user = "slurm", conf_server = "a:1" }
+"#;
+
+fn engine() -> (Engine, UnboundedReceiver<Word>) {
+    let config: Config = toml::from_str(CONFIG).unwrap();
+    let (slurm, words) = SlurmQueue::recorded();
+    let store = Arc::new(Store::in_memory().unwrap());
+    (Engine::new(store, Arc::new(config), Fleet::default(), slurm), words)
+}
+
+fn node(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+fn job(engine: &Engine, nodes: &[&str]) -> i64 {
+    let asked = NewTry {
+        job: JobId(7),
+        restart_count: 0,
+        user: "alice".into(),
+        uid: 2001,
+        account: None,
+        partition: "bmc".into(),
+        kernel: "k".parse().unwrap(),
+        image: "i".parse().unwrap(),
+        power_off_after: true,
+    };
+    let new = |name: &&str| token::new_deployment(node(name), asked.kernel.clone(), asked.image.clone());
+    engine.store.add_try(&asked, &nodes.iter().map(new).collect::<Vec<_>>(), 1).unwrap()
+}
+
+fn bring_to(engine: &Engine, id: i64, wanted: State) {
+    let way = [
+        Event::NodeFree,
+        Event::ScriptAsked,
+        Event::Agent(AgentStage::AgentStarted),
+        Event::Agent(AgentStage::SlurmdStarted),
+        Event::Registered,
+    ];
+    for event in way {
+        if engine.store.deployment(id).unwrap().unwrap().state < wanted {
+            engine.apply(id, &event).unwrap();
+        }
+    }
+    assert_eq!(engine.store.deployment(id).unwrap().unwrap().state, wanted);
+}
+
+fn state(engine: &Engine) -> JobState {
+    let latest = engine.store.latest_try(JobId(7)).unwrap().unwrap();
+    view::job(&engine.store, &latest).unwrap().state
+}
+
+#[test]
+fn a_job_is_ready_when_its_last_node_is() {
+    let (engine, _words) = engine();
+    let try_id = job(&engine, &["n1", "n2"]);
+    let ids: Vec<i64> = engine.store.deployments_of_try(try_id).unwrap().iter().map(|d| d.id).collect();
+    bring_to(&engine, ids[0], State::Ready);
+    assert_eq!(state(&engine), JobState::Booting);
+    bring_to(&engine, ids[1], State::Ready);
+    assert_eq!(state(&engine), JobState::Ready);
+}
+
+#[test]
+fn one_bad_node_fails_the_job_and_is_drained_with_its_reason() {
+    let (engine, mut words) = engine();
+    let try_id = job(&engine, &["n1", "n2"]);
+    let bad = engine.store.deployments_of_try(try_id).unwrap()[1].id;
+    bring_to(&engine, bad, State::Booting);
+    engine.apply(bad, &Event::TimedOut).unwrap();
+    assert_eq!(state(&engine), JobState::Failed);
+    let Word::Drain(name, reason) = words.try_recv().unwrap() else { panic!("not drained") };
+    assert_eq!(name, node("n2"));
+    assert!(reason.contains("did not report within"), "{reason}");
+    // Only the first failure is kept: what follows is its echo.
+    let echo = Failure { blame: Blame::Job, reason: "echo".into() };
+    engine.apply(bad, &Event::Failed(echo)).unwrap();
+    let kept = engine.store.deployment(bad).unwrap().unwrap().failure.unwrap();
+    assert_eq!(kept.reason, reason);
+}
+
+#[test]
+fn the_whole_life_ends_in_a_record_that_stays() {
+    let (engine, mut words) = engine();
+    let id = engine.store.deployments_of_try(job(&engine, &["n1"])).unwrap()[0].id;
+    bring_to(&engine, id, State::Ready);
+    for event in [Event::JobStarted, Event::JobEnded, Event::GivenBack, Event::PowerSeenOff, Event::Settled] {
+        engine.apply(id, &event).unwrap();
+        // Everything may come twice.
+        engine.apply(id, &event).unwrap();
+    }
+    assert_eq!(words.try_recv().unwrap(), Word::Resume(node("n1")));
+    let record = engine.store.kept_energy(id).unwrap().unwrap();
+    assert!(record.complete);
+    assert_eq!(record.total_millijoules, None, "without readings it is unknown, not zero");
+    let marks = engine.store.marks(id).unwrap();
+    assert!(marks.iter().any(|mark| mark.0 == Mark::Settled));
+    assert!(engine.store.live_deployments().unwrap().is_empty());
+}
+
+#[test]
+fn a_token_goes_out_once_and_only_its_hash_stays() {
+    let (engine, _words) = engine();
+    let id = engine.store.deployments_of_try(job(&engine, &["n1"])).unwrap()[0].id;
+    let token = engine.store.take_token(id).unwrap().unwrap();
+    assert!(engine.store.take_token(id).unwrap().is_none());
+    let hash = token::hash(token.expose());
+    assert_eq!(engine.store.by_token(&hash).unwrap().unwrap().id, id);
+    assert!(engine.store.take_secrets(id).unwrap());
+    assert!(!engine.store.take_secrets(id).unwrap(), "secrets go out once");
+}

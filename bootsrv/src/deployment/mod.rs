@@ -1,0 +1,172 @@
+//! A deployment is one job on one node: the unit of everything bootsrv does.
+
+pub mod engine;
+#[cfg(test)]
+mod engine_tests;
+pub mod reconciler;
+pub mod state;
+pub mod transition;
+pub mod view;
+
+use protocol::boot::AppliedSetting;
+use protocol::names::{ImageName, JobId, KernelName, NodeName};
+pub use state::State;
+
+/// A deployment's key in the store.
+pub type DeploymentId = i64;
+
+/// What the store knows of one deployment, apart from its marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Key.
+    pub id: DeploymentId,
+    /// The try of the job it belongs to; none when an admin or `scontrol power up` asked.
+    pub try_id: Option<i64>,
+    /// The job; none as above.
+    pub job: Option<JobId>,
+    /// The node.
+    pub node: NodeName,
+    /// The name the user chose or got.
+    pub kernel: KernelName,
+    /// The node image.
+    pub image: ImageName,
+    /// Where it stands.
+    pub state: State,
+    /// Since when, nanoseconds since 1970.
+    pub since_unix_ns: i64,
+    /// The first thing that went wrong.
+    pub failure: Option<Failure>,
+    /// Boot scripts served.
+    pub scripts_served: u32,
+    /// The boot token was fetched.
+    pub token_served: bool,
+    /// The secrets were fetched.
+    pub secrets_served: bool,
+    /// The kernel's boot id, from the agent's first report.
+    pub boot_id: Option<String>,
+    /// The settings as the kernel showed them.
+    pub applied: Vec<AppliedSetting>,
+}
+
+/// What went wrong, and what follows for the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Who has to act.
+    pub blame: Blame,
+    /// One line.
+    pub reason: String,
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The job's choice, or the profile's author: hold the job, spare the node.
+    Job,
+    /// The node: drain it, the job goes elsewhere.
+    Node,
+}
+
+impl Blame {
+    /// The spelling in the store.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Node => "node",
+        }
+    }
+
+    /// The blame of that spelling.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Job, Self::Node].into_iter().find(|blame| blame.name() == name)
+    }
+}
+
+/// A point of a deployment's time line, kept once: the first time counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mark {
+    /// The job asked.
+    Requested,
+    /// The controller accepted power-on.
+    PowerOn,
+    /// iPXE got its script.
+    ScriptServed,
+    /// The kernel's first instruction, back-dated from the agent's uptime.
+    KernelStarted,
+    /// The agent's first instruction.
+    AgentStarted,
+    /// Plan received.
+    PlanReceived,
+    /// Settings applied.
+    SettingsApplied,
+    /// Root in place.
+    RootReady,
+    /// The image's init started.
+    InitStarted,
+    /// slurmd seen.
+    SlurmdStarted,
+    /// slurmctld shows the node as registered.
+    Registered,
+    /// Prolog was told that all nodes are ready.
+    JobStarted,
+    /// EpilogSlurmctld came.
+    JobEnded,
+    /// Power-off was ordered.
+    PowerOffOrdered,
+    /// Power was seen off.
+    PowerOff,
+    /// Readings have settled.
+    Settled,
+}
+
+impl Mark {
+    /// All marks, in the order a boot without fault reaches them.
+    pub const ALL: [Self; 16] = [
+        Self::Requested,
+        Self::PowerOn,
+        Self::ScriptServed,
+        Self::KernelStarted,
+        Self::AgentStarted,
+        Self::PlanReceived,
+        Self::SettingsApplied,
+        Self::RootReady,
+        Self::InitStarted,
+        Self::SlurmdStarted,
+        Self::Registered,
+        Self::JobStarted,
+        Self::JobEnded,
+        Self::PowerOffOrdered,
+        Self::PowerOff,
+        Self::Settled,
+    ];
+
+    /// The spelling in the store and in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::PowerOn => "power_on",
+            Self::ScriptServed => "script_served",
+            Self::KernelStarted => "kernel_started",
+            Self::AgentStarted => "agent_started",
+            Self::PlanReceived => "plan_received",
+            Self::SettingsApplied => "settings_applied",
+            Self::RootReady => "root_ready",
+            Self::InitStarted => "init_started",
+            Self::SlurmdStarted => "slurmd_started",
+            Self::Registered => "registered",
+            Self::JobStarted => "job_started",
+            Self::JobEnded => "job_ended",
+            Self::PowerOffOrdered => "power_off_ordered",
+            Self::PowerOff => "power_off",
+            Self::Settled => "settled",
+        }
+    }
+
+    /// The mark of that spelling.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mark| mark.name() == name)
+    }
+}

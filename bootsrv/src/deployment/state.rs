@@ -1,0 +1,133 @@
+//! The states of a deployment: each says what is true while it lasts, and what ends it.
+
+use serde::{Deserialize, Serialize};
+
+/// Where one job on one node stands. Failure is not a state but a note on the deployment
+/// ([`super::Failure`]): a failed node still has to be powered off like any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The job asked for the node; it still belongs to an earlier deployment that is being powered
+    /// off. Ends when that power is seen off.
+    Waiting,
+    /// The node is to be powered on, from off, for this deployment; its script was not asked for
+    /// yet. Ends when the boot script is served.
+    PoweringOn,
+    /// The boot script was served; kernel, initrd and token may be fetched. Ends with the agent's
+    /// first report.
+    Booting,
+    /// The asked kernel runs the agent; root, settings and secrets are being set up. Ends when the
+    /// agent sees slurmd.
+    Starting,
+    /// slurmd runs; slurmctld does not show the node as registered yet.
+    Registering,
+    /// slurmctld has the node: the job may start or runs. Ends with the job.
+    Ready,
+    /// The job is over; Slurm has not yet given the node back. Ends with SuspendProgram.
+    Ended,
+    /// The node is to be powered off. Ends when the power is seen off.
+    PoweringOff,
+    /// Power was seen off, the node may be used again; readings go on until they have settled.
+    Settling,
+    /// At rest; the record is complete.
+    Released,
+}
+
+impl State {
+    /// All states in the order of time.
+    pub const ALL: [Self; 10] = [
+        Self::Waiting,
+        Self::PoweringOn,
+        Self::Booting,
+        Self::Starting,
+        Self::Registering,
+        Self::Ready,
+        Self::Ended,
+        Self::PoweringOff,
+        Self::Settling,
+        Self::Released,
+    ];
+
+    /// The spelling in the store and in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::PoweringOn => "powering_on",
+            Self::Booting => "booting",
+            Self::Starting => "starting",
+            Self::Registering => "registering",
+            Self::Ready => "ready",
+            Self::Ended => "ended",
+            Self::PoweringOff => "powering_off",
+            Self::Settling => "settling",
+            Self::Released => "released",
+        }
+    }
+
+    /// The state of that spelling.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether the node is on its way up, so that kernel, initrd and images may be fetched.
+    #[must_use]
+    pub fn is_booting(self) -> bool {
+        matches!(self, Self::PoweringOn | Self::Booting | Self::Starting)
+    }
+
+    /// Whether the job has not started yet.
+    #[must_use]
+    pub fn is_before_ready(self) -> bool {
+        self < Self::Ready
+    }
+
+    /// Whether the hardware no longer belongs to the deployment.
+    #[must_use]
+    pub fn has_given_node_back(self) -> bool {
+        matches!(self, Self::Settling | Self::Released)
+    }
+
+    /// One sentence part for people.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting for the node to be powered off by its last use",
+            Self::PoweringOn => "powering on, firmware running",
+            Self::Booting => "loading kernel and initrd",
+            Self::Starting => "kernel up, setting up root and settings",
+            Self::Registering => "slurmd started, waiting for slurmctld",
+            Self::Ready => "ready",
+            Self::Ended => "job over, waiting for Slurm to give the node back",
+            Self::PoweringOff => "powering off",
+            Self::Settling => "off, last readings",
+            Self::Released => "released",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The store of every site holds these words.
+    #[test]
+    fn spellings_are_pinned_both_ways() {
+        let names = [
+            "waiting",
+            "powering_on",
+            "booting",
+            "starting",
+            "registering",
+            "ready",
+            "ended",
+            "powering_off",
+            "settling",
+            "released",
+        ];
+        assert_eq!(State::ALL.map(State::name), names);
+        assert_eq!(names.map(State::from_name), State::ALL.map(Some));
+        assert_eq!(serde_json::to_string(&State::PoweringOn).unwrap(), "\"powering_on\"");
+    }
+}

@@ -1,0 +1,385 @@
+//! (deployment, event) → what becomes of it. Pure: every rule of a deployment's life is here, and
+//! nowhere else. The reconciler carries the actions out; carrying one out twice must be harmless.
+
+use super::{Blame, Deployment, Failure, Mark, State};
+use crate::config::Limits;
+use protocol::boot::AgentStage;
+
+/// Something that happened to a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// No earlier deployment holds the node any more.
+    NodeFree,
+    /// The controller accepted power-on.
+    PowerOnAccepted,
+    /// iPXE asked for the script.
+    ScriptAsked,
+    /// The agent reached a stage.
+    Agent(AgentStage),
+    /// slurmctld shows the node as registered.
+    Registered,
+    /// Prolog was told that every node of the job is ready.
+    JobStarted,
+    /// EpilogSlurmctld came, or the try was replaced by a later one.
+    JobEnded,
+    /// SuspendProgram came.
+    GivenBack,
+    /// Another job's deployment wants the node: slurmctld has given it away.
+    Superseded,
+    /// The controller shows the power off.
+    PowerSeenOff,
+    /// The readings have settled after power-off.
+    Settled,
+    /// Something went wrong.
+    Failed(Failure),
+    /// The state has lasted longer than its limit.
+    TimedOut,
+}
+
+/// What has to be done outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Power the node on from off.
+    PowerOn,
+    /// Power it off and look until it is.
+    PowerOff,
+    /// Take it out of service in Slurm.
+    Drain(String),
+    /// Set it DOWN in Slurm, which ends the job on it.
+    Down(String),
+    /// Ask slurmctld to power it down: the way out of POWERING_UP for a boot nobody waits for.
+    PowerDownInSlurm,
+    /// Tell slurmctld that it is off and may be allocated again.
+    ResumeInSlurm,
+}
+
+/// The result of one event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The new state; `None`: it stays.
+    pub state: Option<State>,
+    /// A failure to note, if none is noted yet.
+    pub failure: Option<Failure>,
+    /// Marks to set.
+    pub marks: Vec<Mark>,
+    /// What to do.
+    pub actions: Vec<Action>,
+}
+
+impl Outcome {
+    fn to(state: State) -> Self {
+        Self { state: Some(state), ..Self::default() }
+    }
+
+    fn mark(mut self, mark: Mark) -> Self {
+        self.marks.push(mark);
+        self
+    }
+
+    fn act(mut self, action: Action) -> Self {
+        self.actions.push(action);
+        self
+    }
+}
+
+/// Most boot scripts one boot may ask for before its token is fetched: firmware may restart once
+/// or twice (memory training), a loop may not.
+const SCRIPTS_MAX: u32 = 3;
+
+/// Decides what an event makes of a deployment.
+#[must_use]
+pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome {
+    let state = deployment.state;
+    match event {
+        Event::NodeFree if state == State::Waiting => {
+            Outcome::to(State::PoweringOn).act(Action::PowerOn)
+        }
+        Event::PowerOnAccepted if state == State::PoweringOn => {
+            Outcome::default().mark(Mark::PowerOn)
+        }
+        Event::ScriptAsked => script_asked(deployment),
+        Event::Agent(stage) => agent(state, *stage),
+        Event::Registered if matches!(state, State::Starting | State::Registering) => {
+            Outcome::to(State::Ready).mark(Mark::Registered)
+        }
+        Event::JobStarted if state == State::Ready => Outcome::default().mark(Mark::JobStarted),
+        Event::JobEnded => job_ended(deployment),
+        Event::GivenBack => given_back(deployment),
+        Event::Superseded => superseded(state),
+        Event::PowerSeenOff if state == State::PoweringOff => {
+            Outcome::to(State::Settling).mark(Mark::PowerOff).act(Action::ResumeInSlurm)
+        }
+        Event::Settled if state == State::Settling => {
+            Outcome::to(State::Released).mark(Mark::Settled)
+        }
+        Event::Failed(failure) => failed(deployment, failure.clone()),
+        Event::TimedOut => timed_out(deployment, limits),
+        Event::NodeFree
+        | Event::PowerOnAccepted
+        | Event::Registered
+        | Event::JobStarted
+        | Event::PowerSeenOff
+        | Event::Settled => Outcome::default(),
+    }
+}
+
+fn script_asked(deployment: &Deployment) -> Outcome {
+    let crashed = |what: &str| {
+        let reason = format!("asked for its boot script again {what}: the kernel crashed or the node was reset");
+        failed(deployment, Failure { blame: Blame::Node, reason })
+    };
+    match deployment.state {
+        State::PoweringOn => Outcome::to(State::Booting).mark(Mark::ScriptServed),
+        State::Booting if deployment.token_served => crashed("before the kernel reported"),
+        State::Booting if deployment.scripts_served >= SCRIPTS_MAX => {
+            crashed("three times without loading the kernel")
+        }
+        State::Starting | State::Registering => crashed("before slurmd registered"),
+        State::Ready => crashed("while in use"),
+        State::Waiting
+        | State::Booting
+        | State::Ended
+        | State::PoweringOff
+        | State::Settling
+        | State::Released => Outcome::default(),
+    }
+}
+
+fn agent(state: State, stage: AgentStage) -> Outcome {
+    match (state, stage) {
+        (State::Booting | State::Starting, AgentStage::SlurmdStarted) => Outcome::to(State::Registering),
+        (State::Booting, _) => Outcome::to(State::Starting),
+        _ => Outcome::default(),
+    }
+}
+
+fn job_ended(deployment: &Deployment) -> Outcome {
+    let outcome = match deployment.state {
+        // The hardware was not touched yet; Slurm still thinks that the node powers up.
+        State::Waiting => Outcome::to(State::Released).act(Action::PowerDownInSlurm),
+        State::PoweringOn | State::Booting | State::Starting | State::Registering => {
+            power_off().act(Action::PowerDownInSlurm)
+        }
+        State::Ready => Outcome::to(State::Ended),
+        // A failed boot: only now has the job left the node, so that slurmctld may be told.
+        State::PoweringOff | State::Settling | State::Released if deployment.failure.is_some() => {
+            Outcome::default().act(Action::PowerDownInSlurm)
+        }
+        State::Ended | State::PoweringOff | State::Settling | State::Released => Outcome::default(),
+    };
+    outcome.mark(Mark::JobEnded)
+}
+
+fn given_back(deployment: &Deployment) -> Outcome {
+    match deployment.state {
+        State::Ready | State::Ended => power_off(),
+        State::PoweringOff => Outcome::default(),
+        State::Settling | State::Released => Outcome::default().act(Action::ResumeInSlurm),
+        State::Waiting
+        | State::PoweringOn
+        | State::Booting
+        | State::Starting
+        | State::Registering => Outcome {
+            failure: Some(Failure {
+                blame: Blame::Node,
+                reason: "was powered down by Slurm while it booted".into(),
+            }),
+            ..power_off()
+        },
+    }
+}
+
+fn superseded(state: State) -> Outcome {
+    match state {
+        State::Waiting | State::Settling => Outcome::to(State::Released).mark(Mark::Settled),
+        State::PoweringOff | State::Released => Outcome::default(),
+        State::PoweringOn
+        | State::Booting
+        | State::Starting
+        | State::Registering
+        | State::Ready
+        | State::Ended => power_off().mark(Mark::JobEnded),
+    }
+}
+
+fn power_off() -> Outcome {
+    Outcome::to(State::PoweringOff).mark(Mark::PowerOffOrdered).act(Action::PowerOff)
+}
+
+fn failed(deployment: &Deployment, failure: Failure) -> Outcome {
+    if deployment.state >= State::PoweringOff {
+        return Outcome::default();
+    }
+    let mut outcome = power_off();
+    if failure.blame == Blame::Node {
+        outcome.actions.push(match deployment.state {
+            State::Ready => Action::Down(failure.reason.clone()),
+            _ => Action::Drain(failure.reason.clone()),
+        });
+    }
+    Outcome { failure: Some(failure), ..outcome }
+}
+
+/// How long a state may last, in seconds; `None`: as long as the job or Slurm wants.
+#[must_use]
+pub fn limit_seconds(state: State, limits: &Limits) -> Option<u32> {
+    match state {
+        State::Waiting => Some(limits.power_seconds.saturating_mul(2)),
+        State::PoweringOn => Some(limits.firmware_seconds),
+        State::Booting => Some(limits.boot_seconds),
+        State::Starting | State::Registering => Some(limits.register_seconds),
+        State::Ended | State::PoweringOff => Some(limits.power_seconds),
+        State::Settling => Some(SETTLE_SECONDS_MAX),
+        State::Ready | State::Released => None,
+    }
+}
+
+/// Longest wait for readings to settle after power-off.
+const SETTLE_SECONDS_MAX: u32 = 30;
+
+fn timed_out(deployment: &Deployment, limits: &Limits) -> Outcome {
+    let seconds = limit_seconds(deployment.state, limits).unwrap_or(0);
+    let node = |reason: String| failed(deployment, Failure { blame: Blame::Node, reason });
+    match deployment.state {
+        State::Waiting => node(format!("was not powered off by its last use within {seconds} s")),
+        State::PoweringOn => node(format!(
+            "did not ask for its boot script within {seconds} s of power-on: check that it boots \
+             from the network first, and its cable"
+        )),
+        State::Booting => {
+            node(format!("loaded its boot script, but its kernel did not report within {seconds} s"))
+        }
+        State::Starting => node(format!("booted, but slurmd did not start within {seconds} s")),
+        State::Registering => {
+            node(format!("runs slurmd, but slurmctld did not see it register within {seconds} s"))
+        }
+        // SuspendProgram did not come: ask for it, and again after the same time.
+        State::Ended => Outcome::to(State::Ended).act(Action::PowerDownInSlurm),
+        State::PoweringOff => Outcome::to(State::PoweringOff)
+            .act(Action::Drain(format!("power does not go off within {seconds} s")))
+            .act(Action::PowerOff),
+        State::Settling => Outcome::to(State::Released).mark(Mark::Settled),
+        State::Ready | State::Released => Outcome::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deployment(state: State) -> Deployment {
+        Deployment {
+            id: 1,
+            try_id: Some(1),
+            job: Some(protocol::names::JobId(7)),
+            node: "n1".parse().unwrap(),
+            kernel: "k".parse().unwrap(),
+            image: "i".parse().unwrap(),
+            state,
+            since_unix_ns: 0,
+            failure: None,
+            scripts_served: 1,
+            token_served: false,
+            secrets_served: false,
+            boot_id: None,
+            applied: vec![],
+        }
+    }
+
+    fn step(state: State, event: Event) -> Outcome {
+        next(&deployment(state), &event, &Limits::default())
+    }
+
+    #[test]
+    fn a_boot_without_fault_goes_through_every_state() {
+        let events = [
+            (Event::NodeFree, State::PoweringOn),
+            (Event::ScriptAsked, State::Booting),
+            (Event::Agent(AgentStage::AgentStarted), State::Starting),
+            (Event::Agent(AgentStage::SlurmdStarted), State::Registering),
+            (Event::Registered, State::Ready),
+            (Event::JobEnded, State::Ended),
+            (Event::GivenBack, State::PoweringOff),
+            (Event::PowerSeenOff, State::Settling),
+            (Event::Settled, State::Released),
+        ];
+        let mut state = State::Waiting;
+        for (event, expected) in events {
+            state = step(state, event).state.unwrap();
+            assert_eq!(state, expected);
+        }
+    }
+
+    #[test]
+    fn a_node_that_boots_twice_has_crashed_unless_its_firmware_restarted() {
+        assert_eq!(step(State::Booting, Event::ScriptAsked), Outcome::default());
+        let mut fetched = deployment(State::Booting);
+        fetched.token_served = true;
+        let outcome = next(&fetched, &Event::ScriptAsked, &Limits::default());
+        assert_eq!(outcome.state, Some(State::PoweringOff));
+        assert!(outcome.failure.unwrap().reason.contains("crashed"));
+        assert!(matches!(step(State::Ready, Event::ScriptAsked).actions[..], [_, Action::Down(_)]));
+    }
+
+    #[test]
+    fn a_jobs_own_fault_spares_the_node() {
+        let blame = |blame| Event::Failed(Failure { blame, reason: "r".into() });
+        assert_eq!(step(State::Starting, blame(Blame::Job)).actions, [Action::PowerOff]);
+        let outcome = step(State::Starting, blame(Blame::Node));
+        assert_eq!(outcome.actions, [Action::PowerOff, Action::Drain("r".into())]);
+    }
+
+    #[test]
+    fn cancelling_while_booting_powers_off_and_tells_slurm() {
+        for state in [State::PoweringOn, State::Booting, State::Starting, State::Registering] {
+            let outcome = step(state, Event::JobEnded);
+            assert_eq!(outcome.state, Some(State::PoweringOff), "{state:?}");
+            assert_eq!(outcome.actions, [Action::PowerOff, Action::PowerDownInSlurm]);
+        }
+        let waiting = step(State::Waiting, Event::JobEnded);
+        assert_eq!(waiting.actions, [Action::PowerDownInSlurm], "hardware is not touched");
+    }
+
+    /// Whatever comes, in whatever order and however often, no deployment goes back in time and
+    /// power is never ordered on again once it was ordered off.
+    #[test]
+    fn no_event_leads_back() {
+        let failure = Failure { blame: Blame::Node, reason: "r".into() };
+        let events = [
+            Event::NodeFree,
+            Event::PowerOnAccepted,
+            Event::ScriptAsked,
+            Event::Agent(AgentStage::AgentStarted),
+            Event::Agent(AgentStage::SlurmdStarted),
+            Event::Registered,
+            Event::JobStarted,
+            Event::JobEnded,
+            Event::GivenBack,
+            Event::Superseded,
+            Event::PowerSeenOff,
+            Event::Settled,
+            Event::Failed(failure),
+            Event::TimedOut,
+        ];
+        for state in State::ALL {
+            for event in &events {
+                let outcome = step(state, event.clone());
+                assert!(outcome.state.is_none_or(|next| next >= state), "{state:?} {event:?}");
+                if state >= State::Ended {
+                    assert!(!outcome.actions.contains(&Action::PowerOn), "{state:?} {event:?}");
+                }
+            }
+        }
+    }
+
+    /// Every state but the two that wait for the job or rest ends by itself.
+    #[test]
+    fn no_state_lasts_for_ever() {
+        for state in State::ALL {
+            let limited = limit_seconds(state, &Limits::default()).is_some();
+            assert_eq!(limited, !matches!(state, State::Ready | State::Released), "{state:?}");
+            let outcome = step(state, Event::TimedOut);
+            assert_eq!(outcome.state.is_some(), limited, "{state:?}");
+        }
+    }
+}

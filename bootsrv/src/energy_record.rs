@@ -1,0 +1,87 @@
+//! From marks and readings to the energy record of a deployment.
+
+use crate::clock::now_unix_ns;
+use crate::deployment::{Deployment, Mark, State};
+use crate::store::{Store, StoreError, Try};
+use energy::Sample;
+use protocol::energy::{JobEnergy, NodeEnergy, Stage};
+
+/// Which mark begins which stage.
+const BEGINS: [(Mark, Stage); 8] = [
+    (Mark::PowerOn, Stage::Firmware),
+    (Mark::ScriptServed, Stage::BootLoader),
+    (Mark::KernelStarted, Stage::KernelAndInitrd),
+    (Mark::InitStarted, Stage::Init),
+    (Mark::Registered, Stage::WaitForPeers),
+    (Mark::JobStarted, Stage::Job),
+    (Mark::JobEnded, Stage::Shutdown),
+    (Mark::PowerOff, Stage::Settle),
+];
+
+/// Readings this long before and after the window help at its edges.
+const EDGE_NS: i64 = 5 * crate::clock::SECOND_NS;
+
+/// The record of one deployment; computed afresh while it lives, kept once it is released.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn of_deployment(store: &Store, deployment: &Deployment) -> Result<NodeEnergy, StoreError> {
+    if let Some(kept) = store.kept_energy(deployment.id)? {
+        return Ok(kept);
+    }
+    let marks = store.marks(deployment.id)?;
+    let complete = deployment.state == State::Released;
+    let (stages, end) = stages(&marks, now_unix_ns());
+    let samples: Vec<Sample> = match stages.first() {
+        Some(first) => store.samples(&deployment.node, first.from_unix_ns - EDGE_NS, end + EDGE_NS)?,
+        None => Vec::new(),
+    };
+    let source = (!samples.is_empty()).then(|| "ipmi".to_owned());
+    let integral = energy::integrate(&samples, &stages, end, &energy::Options::default());
+    Ok(energy::node_energy(deployment.node.clone(), source, integral, complete))
+}
+
+/// Where the stages begin, and where the last one ends. Only stages that were reached, and only
+/// begins that do not lie before an earlier one (a back-dated kernel start may).
+fn stages(marks: &[(Mark, i64)], now: i64) -> (Vec<energy::Mark>, i64) {
+    let at = |mark: Mark| marks.iter().find(|entry| entry.0 == mark).map(|entry| entry.1);
+    let mut stages: Vec<energy::Mark> = Vec::new();
+    for (mark, stage) in BEGINS {
+        let Some(time) = at(mark) else { continue };
+        // An energy window starts with power-on: a boot that was never powered on has none.
+        if stages.is_empty() && mark != Mark::PowerOn {
+            continue;
+        }
+        let from_unix_ns = stages.last().map_or(time, |last| time.max(last.from_unix_ns));
+        stages.push(energy::Mark { stage, from_unix_ns });
+    }
+    let end = at(Mark::Settled).or_else(|| at(Mark::PowerOff)).unwrap_or(now);
+    let end = stages.last().map_or(end, |last| end.max(last.from_unix_ns));
+    (stages, end)
+}
+
+/// The record of one try of a job.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn of_try(store: &Store, of: &Try) -> Result<JobEnergy, StoreError> {
+    let deployments = store.deployments_of_try(of.id)?;
+    let nodes = deployments.iter().map(|one| of_deployment(store, one)).collect::<Result<_, _>>()?;
+    Ok(energy::job_energy(of.asked.job, of.asked.restart_count, nodes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_never_overlap_and_start_with_power_on() {
+        let marks =
+            [(Mark::Requested, 1), (Mark::PowerOn, 10), (Mark::ScriptServed, 20), (Mark::KernelStarted, 19)];
+        let (begins, end) = stages(&marks, 50);
+        let begins: Vec<_> = begins.iter().map(|b| (b.stage, b.from_unix_ns)).collect();
+        assert_eq!(begins, [(Stage::Firmware, 10), (Stage::BootLoader, 20), (Stage::KernelAndInitrd, 20)]);
+        assert_eq!(end, 50);
+        assert!(stages(&[(Mark::JobEnded, 5)], 9).0.is_empty(), "never powered on");
+    }
+}

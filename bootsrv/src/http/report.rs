@@ -1,0 +1,75 @@
+//! What people ask: energy, and what they may choose.
+
+use super::App;
+use super::answer::{Answer, parse};
+use super::auth::Signed;
+use super::job::visible;
+use crate::{catalog, energy_record};
+use axum::Json;
+use axum::extract::{Path, Query, State as AppState};
+use protocol::api::{Catalog, CheckRequest, Checked};
+use protocol::energy::JobEnergy;
+use protocol::profile::Asker;
+use serde::Deserialize;
+
+/// `GET /v1/energy/{job}`: each try of the job, oldest first.
+pub(super) async fn energy(
+    AppState(app): AppState<App>,
+    Path(job): Path<String>,
+    Signed { caller, body: () }: Signed<()>,
+) -> Answer<Json<Vec<JobEnergy>>> {
+    let job = parse(&job)?;
+    visible(&app, job, &caller)?;
+    let tries = app.engine.store.tries_of(job)?;
+    // An older job of the same number may have been somebody else's.
+    let own = tries.iter().filter(|one| caller.admin || one.asked.uid == caller.uid);
+    let records = own.map(|one| energy_record::of_try(&app.engine.store, one));
+    Ok(Json(records.collect::<Result<_, _>>()?))
+}
+
+/// Query of the catalog.
+#[derive(Debug, Deserialize)]
+pub(super) struct CatalogQuery {
+    partition: Option<String>,
+    account: Option<String>,
+}
+
+/// `GET /v1/catalog`: what the caller may choose.
+pub(super) async fn catalog(
+    AppState(app): AppState<App>,
+    Query(query): Query<CatalogQuery>,
+    Signed { caller, body: () }: Signed<()>,
+) -> Answer<Json<Catalog>> {
+    let asker = Asker {
+        user: caller.user.as_deref(),
+        account: query.account.as_deref(),
+        partition: query.partition.as_deref(),
+    };
+    Ok(Json(catalog::list(&app.engine.config, &app.hub, asker)?))
+}
+
+/// `POST /v1/check`: would a job of the caller with these options be accepted?
+pub(super) async fn check(
+    AppState(app): AppState<App>,
+    Signed { caller, body }: Signed<CheckRequest>,
+) -> Answer<Json<Checked>> {
+    let asker = Asker {
+        user: caller.user.as_deref(),
+        account: body.account.as_deref(),
+        partition: body.partition.as_deref(),
+    };
+    if let Some(kernel) = &body.options.kernel {
+        let choice = catalog::find(&app.engine.config, &app.hub, kernel, asker)?;
+        // The plugin may not know partition or account; then only prolog can decide.
+        let allow = &choice.profile.allow;
+        let undecided = (asker.account.is_none() && !allow.accounts.is_empty())
+            || (asker.partition.is_none() && !allow.partitions.is_empty());
+        if !undecided {
+            catalog::kernel(&app.engine.config, &app.hub, kernel, asker)?;
+        }
+    }
+    if let Some(image) = &body.options.image {
+        catalog::image(&app.hub, image)?;
+    }
+    Ok(Json(Checked {}))
+}

@@ -1,0 +1,133 @@
+//! The nodes' power: one worker a node, and nobody else talks to its baseboard controller.
+
+mod controller;
+mod inrush;
+mod worker;
+
+pub use controller::{Controller, PowerError};
+
+use crate::clock::now_unix_ns;
+use crate::deployment::{DeploymentId, State};
+use inrush::Inrush;
+use protocol::api::{NodeDefinition, PowerAction};
+use protocol::names::NodeName;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What a worker is told to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Power on from off for this deployment.
+    On(DeploymentId),
+    /// Power off and look until it is; for this deployment, if any.
+    Off(Option<DeploymentId>),
+    /// An admin's wish, answered with the power as seen afterwards.
+    Admin(PowerAction, oneshot::Sender<Result<Power, String>>),
+}
+
+/// Whether a node has power, as its controller says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// It has.
+    On,
+    /// It has not.
+    Off,
+}
+
+/// The last a worker saw.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Observed {
+    /// Power; `None`: not known.
+    pub power: Option<Power>,
+    /// Last reading; `None`: none, or no meter.
+    pub watts: Option<u32>,
+    /// When, nanoseconds since 1970.
+    pub at_unix_ns: i64,
+}
+
+#[derive(Debug)]
+struct Handle {
+    orders: mpsc::UnboundedSender<Order>,
+    active: watch::Sender<State>,
+    observed: watch::Receiver<Observed>,
+    definition: NodeDefinition,
+}
+
+/// All workers.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    handles: Arc<Mutex<HashMap<NodeName, Handle>>>,
+    held: Arc<Mutex<HashMap<NodeName, i64>>>,
+}
+
+/// A node that asked for the hold script within this time is waiting in iPXE.
+const HELD_NS: i64 = 4 * crate::clock::SECOND_NS;
+
+impl Fleet {
+    fn handles(&self) -> MutexGuard<'_, HashMap<NodeName, Handle>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives every node its worker; a node whose definition changed gets a new one.
+    pub fn start(&self, nodes: &[NodeDefinition], site: &Arc<Site>) {
+        let mut handles = self.handles();
+        for definition in nodes {
+            if handles.get(&definition.name).is_some_and(|handle| &handle.definition == definition) {
+                continue;
+            }
+            let (orders, orders_receiver) = mpsc::unbounded_channel();
+            let (active, active_receiver) = watch::channel(State::Released);
+            let (observed_sender, observed) = watch::channel(Observed::default());
+            worker::start(
+                definition.clone(),
+                Arc::clone(site),
+                worker::Lines { orders: orders_receiver, active: active_receiver, observed: observed_sender },
+            );
+            let handle = Handle { orders, active, observed, definition: definition.clone() };
+            handles.insert(definition.name.clone(), handle);
+        }
+    }
+
+    /// Tells a node's worker what to do; returns at once.
+    pub fn order(&self, node: &NodeName, order: Order) {
+        match self.handles().get(node) {
+            Some(handle) if handle.orders.send(order).is_ok() => {}
+            _ => log::error!("node={node} has no power worker: is it still defined?"),
+        }
+    }
+
+    /// Tells the worker where the node's newest deployment stands: it samples power while one lives.
+    pub fn set_active(&self, node: &NodeName, state: State) {
+        if let Some(handle) = self.handles().get(node) {
+            handle.active.send_replace(state);
+        }
+    }
+
+    /// What was last seen of a node.
+    #[must_use]
+    pub fn observed(&self, node: &NodeName) -> Observed {
+        self.handles().get(node).map(|handle| *handle.observed.borrow()).unwrap_or_default()
+    }
+
+    /// Notes that a node asked for its script and got the hold script.
+    pub fn note_held(&self, node: &NodeName) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(node.clone(), now_unix_ns());
+    }
+
+    /// Whether a node waits in iPXE, so that it needs no power cycle to boot afresh.
+    #[must_use]
+    pub fn is_held(&self, node: &NodeName) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(node).is_some_and(|at| now_unix_ns() - at < HELD_NS)
+    }
+}
+
+pub use worker::Site;
+
+/// The site's inrush limit.
+#[must_use]
+pub fn inrush(per_second: u32) -> Arc<Inrush> {
+    Arc::new(Inrush::new(per_second))
+}

@@ -1,0 +1,228 @@
+//! What bootsrv asks and tells slurmctld, through scontrol: one program, absolute path, cleared
+//! environment, a time limit.
+
+use protocol::names::{JobId, NodeName};
+use protocol::node_list::compress;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Longest a single scontrol may take.
+const SCONTROL_SECONDS_MAX: u64 = 15;
+
+/// Why slurmctld was not told or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SlurmError {
+    /// scontrol could not be started.
+    #[error("starting {path}")]
+    Start {
+        /// The program.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No answer in time.
+    #[error("scontrol {command} did not end within {SCONTROL_SECONDS_MAX} s")]
+    Slow {
+        /// Its arguments.
+        command: String,
+    },
+    /// slurmctld refused.
+    #[error("scontrol {command} failed: {message}")]
+    Refused {
+        /// Its arguments.
+        command: String,
+        /// What it printed.
+        message: String,
+    },
+}
+
+/// A node as slurmctld shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SlurmNode {
+    /// The base state and its flags, e.g. `["IDLE", "POWERED_DOWN"]`; `*` counts as NOT_RESPONDING.
+    pub flags: Vec<String>,
+    /// Why it is down or drained.
+    pub reason: Option<String>,
+}
+
+impl SlurmNode {
+    /// Whether a flag is set.
+    #[must_use]
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|entry| entry == flag)
+    }
+
+    /// slurmd has registered since the node was powered on.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        const NOT_YET: [&str; 7] = [
+            "POWERING_UP",
+            "POWERED_DOWN",
+            "POWERING_DOWN",
+            "NOT_RESPONDING",
+            "DOWN",
+            "UNKNOWN",
+            "REBOOT_ISSUED",
+        ];
+        !self.flags.is_empty() && !NOT_YET.iter().any(|flag| self.has(flag))
+    }
+
+    /// A job runs or completes on it.
+    #[must_use]
+    pub fn has_job(&self) -> bool {
+        ["ALLOCATED", "MIXED", "COMPLETING"].iter().any(|flag| self.has(flag))
+    }
+}
+
+/// The way to slurmctld.
+#[derive(Debug, Clone)]
+pub struct Scontrol {
+    path: PathBuf,
+    conf: PathBuf,
+}
+
+impl Scontrol {
+    /// Absolute paths of scontrol and slurm.conf.
+    #[must_use]
+    pub fn new(path: PathBuf, conf: PathBuf) -> Self {
+        Self { path, conf }
+    }
+
+    /// The state of these nodes; those slurmctld does not know are left out.
+    ///
+    /// # Errors
+    /// When slurmctld does not answer.
+    pub async fn nodes(&self, nodes: &[NodeName]) -> Result<HashMap<NodeName, SlurmNode>, SlurmError> {
+        if nodes.is_empty() {
+            return Ok(HashMap::new());
+        }
+        Ok(parse_nodes(&self.run(&["show", "node", "-o", &compress(nodes)]).await?))
+    }
+
+    /// Makes powered-off nodes allocatable at once, instead of after SuspendTimeout.
+    ///
+    /// # Errors
+    /// When slurmctld refuses.
+    pub async fn resume(&self, nodes: &[NodeName]) -> Result<(), SlurmError> {
+        self.update_nodes(nodes, &["state=resume"]).await
+    }
+
+    /// Takes a node out of service; a job on it goes on.
+    ///
+    /// # Errors
+    /// When slurmctld refuses.
+    pub async fn drain(&self, node: &NodeName, reason: &str) -> Result<(), SlurmError> {
+        self.update_nodes(std::slice::from_ref(node), &["state=drain", &reason_argument(reason)]).await
+    }
+
+    /// Takes a node out of service and ends the job on it.
+    ///
+    /// # Errors
+    /// When slurmctld refuses.
+    pub async fn down(&self, node: &NodeName, reason: &str) -> Result<(), SlurmError> {
+        self.update_nodes(std::slice::from_ref(node), &["state=down", &reason_argument(reason)]).await
+    }
+
+    /// Makes slurmctld power nodes down, also out of POWERING_UP.
+    ///
+    /// # Errors
+    /// When slurmctld refuses.
+    pub async fn power_down(&self, nodes: &[NodeName]) -> Result<(), SlurmError> {
+        self.update_nodes(nodes, &["state=power_down_force"]).await
+    }
+
+    /// Shows how far a job is, in its comment.
+    ///
+    /// # Errors
+    /// When slurmctld refuses.
+    pub async fn comment(&self, job: JobId, text: &str) -> Result<(), SlurmError> {
+        self.run(&["update", &format!("jobid={job}"), &format!("comment={}", one_line(text))]).await?;
+        Ok(())
+    }
+
+    async fn update_nodes(&self, nodes: &[NodeName], what: &[&str]) -> Result<(), SlurmError> {
+        let name = format!("nodename={}", compress(nodes));
+        let arguments: Vec<&str> = ["update", &name].into_iter().chain(what.iter().copied()).collect();
+        self.run(&arguments).await?;
+        Ok(())
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Result<String, SlurmError> {
+        let command = || arguments.join(" ");
+        let running = Command::new(&self.path)
+            .args(arguments)
+            .env_clear()
+            .env("SLURM_CONF", &self.conf)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(Duration::from_secs(SCONTROL_SECONDS_MAX), running)
+            .await
+            .map_err(|_| SlurmError::Slow { command: command() })?
+            .map_err(|source| SlurmError::Start { path: self.path.clone(), source })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let message = one_line(&String::from_utf8_lossy(&output.stderr));
+        Err(SlurmError::Refused { command: command(), message })
+    }
+}
+
+fn reason_argument(reason: &str) -> String {
+    format!("reason={}", one_line(reason))
+}
+
+/// Slurm keeps reasons and comments as one line; quotes would end its own quoting.
+fn one_line(text: &str) -> String {
+    let clean = |c: char| if c.is_control() || matches!(c, '"' | '\'') { ' ' } else { c };
+    text.trim().chars().map(clean).take(300).collect()
+}
+
+/// Parses `scontrol show node -o`: a line a node, `Key=Value` words, Reason last on its line part.
+fn parse_nodes(text: &str) -> HashMap<NodeName, SlurmNode> {
+    let mut nodes = HashMap::new();
+    for line in text.lines() {
+        let value = |key: &str| {
+            line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+        };
+        let Some(name) = value("NodeName").and_then(|name| name.parse().ok()) else { continue };
+        let state = value("State").unwrap_or("");
+        let mut flags: Vec<String> = state.split('+').map(|f| f.trim_end_matches('*').into()).collect();
+        if state.contains('*') {
+            flags.push("NOT_RESPONDING".into());
+        }
+        let reason = line.split_once(" Reason=").map(|(_, reason)| reason.trim().to_owned());
+        nodes.insert(name, SlurmNode { flags, reason });
+    }
+    nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOWN: &str = "\
+NodeName=n1 Arch=x86_64 CPUAlloc=1 State=ALLOCATED+CLOUD ThreadsPerCore=1 Partitions=bmc
+NodeName=n2 State=MIXED+POWERING_UP* Partitions=bmc
+NodeName=n3 State=IDLE+DRAIN+POWERED_DOWN Partitions=bmc Reason=fan broken [root@2026-11-21T04:00:00]
+";
+
+    #[test]
+    fn states_are_read_with_their_flags() {
+        let nodes = parse_nodes(SHOWN);
+        let node = |name: &str| nodes.get(&name.parse::<NodeName>().unwrap()).unwrap();
+        assert!(node("n1").is_registered());
+        assert!(!node("n2").is_registered() && node("n2").has("NOT_RESPONDING"));
+        assert!(node("n3").has("DRAIN") && !node("n3").is_registered());
+        assert!(node("n3").reason.as_deref().unwrap().starts_with("fan broken"));
+    }
+
+    #[test]
+    fn reasons_stay_one_line_and_lose_their_quotes() {
+        assert_eq!(reason_argument("a\n\"b\" c"), "reason=a  b  c");
+    }
+}

@@ -1,0 +1,126 @@
+//! Words for slurmctld, said one after the other and tried again until they are heard, so that no
+//! handler and no worker waits for slurmctld.
+
+use crate::slurm::Scontrol;
+use protocol::names::{JobId, NodeName};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Something slurmctld has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// The node is off and may be allocated again.
+    Resume(NodeName),
+    /// Take the node out of service.
+    Drain(NodeName, String),
+    /// Set the node DOWN.
+    Down(NodeName, String),
+    /// Power the node down.
+    PowerDown(NodeName),
+    /// Show this in the job's comment.
+    Comment(JobId, String),
+}
+
+/// The sending end.
+#[derive(Debug, Clone)]
+pub struct SlurmQueue {
+    sender: mpsc::UnboundedSender<Word>,
+}
+
+/// Times a word is said before it is given up; the resync of the reconciler repairs what is lost.
+const TRIES: u32 = 5;
+/// Most words taken up at once.
+const BATCH: usize = 1_000;
+
+impl SlurmQueue {
+    /// Makes the queue and the task that empties it.
+    #[must_use]
+    pub fn start(scontrol: Scontrol) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(run(scontrol, receiver));
+        Self { sender }
+    }
+
+    /// A queue whose words can be looked at, for tests.
+    #[must_use]
+    pub fn recorded() -> (Self, mpsc::UnboundedReceiver<Word>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { sender }, receiver)
+    }
+
+    /// Leaves a word; returns at once.
+    pub fn say(&self, word: Word) {
+        if self.sender.send(word).is_err() {
+            log::error!("the Slurm queue has ended");
+        }
+    }
+}
+
+async fn run(scontrol: Scontrol, mut receiver: mpsc::UnboundedReceiver<Word>) {
+    let mut words = Vec::new();
+    while receiver.recv_many(&mut words, BATCH).await > 0 {
+        let mut resumed = Vec::new();
+        for word in words.drain(..) {
+            match word {
+                // Many nodes go off together: one word for all of them.
+                Word::Resume(node) => resumed.push(node),
+                other => say(&scontrol, &other).await,
+            }
+        }
+        resume(&scontrol, resumed).await;
+    }
+}
+
+async fn say(scontrol: &Scontrol, word: &Word) {
+    for attempt in 1..=TRIES {
+        let result = match word {
+            Word::Resume(node) => scontrol.resume(std::slice::from_ref(node)).await,
+            Word::Drain(node, reason) => scontrol.drain(node, reason).await,
+            Word::Down(node, reason) => scontrol.down(node, reason).await,
+            Word::PowerDown(node) => scontrol.power_down(std::slice::from_ref(node)).await,
+            Word::Comment(job, text) => scontrol.comment(*job, text).await,
+        };
+        let Err(error) = result else {
+            log::debug!("slurmctld heard {word:?}");
+            return;
+        };
+        // A comment is a courtesy: the job may be gone.
+        if matches!(word, Word::Comment(..)) {
+            log::debug!("{}", crate::chain(&error));
+            return;
+        }
+        log::warn!("telling slurmctld {word:?}, attempt {attempt}: {}", crate::chain(&error));
+        tokio::time::sleep(Duration::from_millis(500 * u64::from(attempt))).await;
+    }
+}
+
+/// `state=resume` ends the wait for SuspendTimeout, but it also clears DRAIN: a drained node, ours
+/// or an admin's, is left to wait, because nobody is to get it anyway.
+async fn resume(scontrol: &Scontrol, mut nodes: Vec<NodeName>) {
+    for attempt in 1..=TRIES {
+        if nodes.is_empty() {
+            return;
+        }
+        let shown = match scontrol.nodes(&nodes).await {
+            Ok(shown) => shown,
+            Err(error) => {
+                log::warn!("asking slurmctld: {}", crate::chain(&error));
+                tokio::time::sleep(Duration::from_millis(500 * u64::from(attempt))).await;
+                continue;
+            }
+        };
+        // Only a node that slurmctld is powering down is waiting; before that it is too early (its
+        // SuspendProgram has still to come, and brings this word again), afterwards there is no need.
+        nodes.retain(|node| {
+            shown.get(node).is_some_and(|shown| shown.has("POWERING_DOWN") && !shown.has("DRAIN"))
+        });
+        if nodes.is_empty() {
+            return;
+        }
+        match scontrol.resume(&nodes).await {
+            Ok(()) => return,
+            Err(error) => log::warn!("attempt {attempt}: {}", crate::chain(&error)),
+        }
+        tokio::time::sleep(Duration::from_millis(200 * u64::from(attempt))).await;
+    }
+}

@@ -1,0 +1,312 @@
+//! Deployments and their marks.
+
+use super::{NewTry, Store, StoreError, parse};
+use crate::deployment::{Blame, Deployment, DeploymentId, Failure, Mark, State};
+use protocol::boot::AppliedSetting;
+use protocol::energy::NodeEnergy;
+use protocol::names::{Digest, ImageName, JobId, KernelName, NodeName, Secret};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+/// A deployment to be written, in state [`State::Waiting`].
+#[derive(Debug, Clone)]
+pub struct NewDeployment {
+    /// The node.
+    pub node: NodeName,
+    /// The kernel's name.
+    pub kernel: KernelName,
+    /// The image's name.
+    pub image: ImageName,
+    /// The boot token.
+    pub token: Secret,
+    /// Its SHA-256, by which the agent is found.
+    pub token_sha256: Digest,
+}
+
+const COLUMNS: &str = "id, try, job, node, kernel, image, state, since, blame, reason, \
+                       scripts_served, token IS NULL, secrets_served, boot_id, applied";
+
+impl Store {
+    /// Writes a job's try and its deployments, all or none.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn add_try(&self, asked: &NewTry, nodes: &[NewDeployment], now: i64) -> Result<i64, StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        transaction.execute(
+            "INSERT INTO try (job, restart_count, user, uid, account, partition, kernel, image, \
+             power_off_after, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                asked.job.0,
+                asked.restart_count,
+                asked.user,
+                asked.uid,
+                asked.account,
+                asked.partition,
+                asked.kernel.as_str(),
+                asked.image.as_str(),
+                asked.power_off_after,
+                now
+            ],
+        )?;
+        let id = transaction.last_insert_rowid();
+        for node in nodes {
+            insert(&transaction, Some((id, asked.job)), node, now)?;
+        }
+        transaction.commit()?;
+        Ok(id)
+    }
+
+    /// Writes a deployment that belongs to no job.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn add_jobless(&self, node: &NewDeployment, now: i64) -> Result<DeploymentId, StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let id = insert(&transaction, None, node, now)?;
+        transaction.commit()?;
+        Ok(id)
+    }
+
+    /// Every deployment that is not released, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn live_deployments(&self) -> Result<Vec<Deployment>, StoreError> {
+        self.select("state <> 'released' ORDER BY id", params![])
+    }
+
+    /// A try's deployments, in node order as written.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn deployments_of_try(&self, try_id: i64) -> Result<Vec<Deployment>, StoreError> {
+        self.select("try = ? ORDER BY id", params![try_id])
+    }
+
+    /// The deployment with that key.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn deployment(&self, id: DeploymentId) -> Result<Option<Deployment>, StoreError> {
+        Ok(self.select("id = ?", params![id])?.pop())
+    }
+
+    /// The newest deployment of a node.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn newest_on(&self, node: &NodeName) -> Result<Option<Deployment>, StoreError> {
+        Ok(self.select("node = ? ORDER BY id DESC LIMIT 1", params![node.as_str()])?.pop())
+    }
+
+    /// The deployment whose boot token has that SHA-256.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn by_token(&self, token_sha256: &Digest) -> Result<Option<Deployment>, StoreError> {
+        Ok(self.select("token_sha256 = ?", params![token_sha256.to_string()])?.pop())
+    }
+
+    fn select(&self, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Deployment>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM deployment WHERE {rest}");
+        self.lock().prepare_cached(&sql)?.query_map(values, read)?.map(|row| row?).collect()
+    }
+
+    /// Writes what an event made of a deployment: state, failure (the first counts) and marks (the
+    /// first of each counts), all or none.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn change(
+        &self,
+        id: DeploymentId,
+        state: Option<State>,
+        failure: Option<&Failure>,
+        marks: &[(Mark, i64)],
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        if let Some(state) = state {
+            let sql = "UPDATE deployment SET state = ?, since = ? WHERE id = ?";
+            transaction.execute(sql, params![state.name(), now, id])?;
+        }
+        if let Some(failure) = failure {
+            transaction.execute(
+                "UPDATE deployment SET blame = ?, reason = ? WHERE id = ? AND reason IS NULL",
+                params![failure.blame.name(), failure.reason, id],
+            )?;
+            let sql = "UPDATE node SET last_failure = ? WHERE name = (SELECT node FROM deployment WHERE id = ?)";
+            transaction.execute(sql, params![failure.reason, id])?;
+        }
+        for (mark, at) in marks {
+            let sql = "INSERT OR IGNORE INTO mark (deployment, mark, at) VALUES (?, ?, ?)";
+            transaction.execute(sql, params![id, mark.name(), at])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Counts a served boot script.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn count_script(&self, id: DeploymentId) -> Result<(), StoreError> {
+        let sql = "UPDATE deployment SET scripts_served = scripts_served + 1 WHERE id = ?";
+        self.lock().execute(sql, [id])?;
+        Ok(())
+    }
+
+    /// Hands the boot token out, once: afterwards the store has only its SHA-256.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn take_token(&self, id: DeploymentId) -> Result<Option<Secret>, StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let token: Option<String> =
+            transaction.query_row("SELECT token FROM deployment WHERE id = ?", [id], |r| r.get(0))?;
+        transaction.execute("UPDATE deployment SET token = NULL WHERE id = ?", [id])?;
+        transaction.commit()?;
+        Ok(token.map(Secret::new))
+    }
+
+    /// Notes that the secrets go out; `false`: they had gone out before.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn take_secrets(&self, id: DeploymentId) -> Result<bool, StoreError> {
+        let sql = "UPDATE deployment SET secrets_served = 1 WHERE id = ? AND secrets_served = 0";
+        Ok(self.lock().execute(sql, [id])? == 1)
+    }
+
+    /// Notes what the agent's report says of the running kernel.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn note_agent(&self, id: DeploymentId, boot_id: &str, applied: &[AppliedSetting]) -> Result<(), StoreError> {
+        let applied = serde_json::to_string(applied).map_err(|e| StoreError::Row(e.to_string()))?;
+        let sql = "UPDATE deployment SET boot_id = ?, applied = ? WHERE id = ?";
+        self.lock().execute(sql, params![boot_id, applied, id])?;
+        Ok(())
+    }
+
+    /// A deployment's marks, in the order of time.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn marks(&self, id: DeploymentId) -> Result<Vec<(Mark, i64)>, StoreError> {
+        let sql = "SELECT mark, at FROM mark WHERE deployment = ? ORDER BY at";
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map([id], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+        let mut marks = Vec::new();
+        for row in rows {
+            let (name, at) = row?;
+            let mark = Mark::from_name(&name).ok_or_else(|| StoreError::Row(format!("mark {name}")))?;
+            marks.push((mark, at));
+        }
+        Ok(marks)
+    }
+
+    /// Keeps a released deployment's energy record.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn keep_energy(&self, id: DeploymentId, record: &NodeEnergy) -> Result<(), StoreError> {
+        let text = serde_json::to_string(record).map_err(|e| StoreError::Row(e.to_string()))?;
+        self.lock().execute("UPDATE deployment SET energy = ? WHERE id = ?", params![text, id])?;
+        Ok(())
+    }
+
+    /// A released deployment's energy record.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn kept_energy(&self, id: DeploymentId) -> Result<Option<NodeEnergy>, StoreError> {
+        let sql = "SELECT energy FROM deployment WHERE id = ?";
+        let text: Option<Option<String>> =
+            self.lock().query_row(sql, [id], |row| row.get(0)).optional()?;
+        text.flatten()
+            .map(|text| serde_json::from_str(&text).map_err(|e| StoreError::Row(e.to_string())))
+            .transpose()
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    job: Option<(i64, JobId)>,
+    new: &NewDeployment,
+    now: i64,
+) -> Result<DeploymentId, StoreError> {
+    connection.execute(
+        "INSERT INTO deployment (try, job, node, kernel, image, state, since, token, token_sha256) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            job.map(|(id, _)| id),
+            job.map(|(_, job)| job.0),
+            new.node.as_str(),
+            new.kernel.as_str(),
+            new.image.as_str(),
+            State::Waiting.name(),
+            now,
+            new.token.expose(),
+            new.token_sha256.to_string()
+        ],
+    )?;
+    let id = connection.last_insert_rowid();
+    let sql = "INSERT INTO mark (deployment, mark, at) VALUES (?, ?, ?)";
+    connection.execute(sql, params![id, Mark::Requested.name(), now])?;
+    connection.execute("UPDATE node SET wanted_since = NULL WHERE name = ?", [new.node.as_str()])?;
+    Ok(id)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<Deployment, StoreError>> {
+    let texts: [String; 4] = [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
+    let applied: String = row.get(14)?;
+    let (blame, reason): (Option<String>, Option<String>) = (row.get(8)?, row.get(9)?);
+    let rest = Deployment {
+        id: row.get(0)?,
+        try_id: row.get(1)?,
+        job: row.get::<_, Option<u32>>(2)?.map(JobId),
+        since_unix_ns: row.get(7)?,
+        scripts_served: row.get(10)?,
+        token_served: row.get(11)?,
+        secrets_served: row.get(12)?,
+        boot_id: row.get(13)?,
+        ..match blank(&texts) {
+            Ok(blank) => blank,
+            Err(error) => return Ok(Err(error)),
+        }
+    };
+    Ok((|| {
+        let applied = serde_json::from_str(&applied).map_err(|e| StoreError::Row(e.to_string()))?;
+        let failure = match (blame.as_deref().and_then(Blame::from_name), reason) {
+            (Some(blame), Some(reason)) => Some(Failure { blame, reason }),
+            _ => None,
+        };
+        Ok(Deployment { applied, failure, ..rest })
+    })())
+}
+
+/// The names of a row, parsed; everything else still empty.
+fn blank([node, kernel, image, state]: &[String; 4]) -> Result<Deployment, StoreError> {
+    Ok(Deployment {
+        id: 0,
+        try_id: None,
+        job: None,
+        node: parse(node)?,
+        kernel: parse(kernel)?,
+        image: parse(image)?,
+        state: State::from_name(state).ok_or_else(|| StoreError::Row(format!("state {state}")))?,
+        since_unix_ns: 0,
+        failure: None,
+        scripts_served: 0,
+        token_served: false,
+        secrets_served: false,
+        boot_id: None,
+        applied: Vec::new(),
+    })
+}

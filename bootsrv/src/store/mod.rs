@@ -1,0 +1,114 @@
+//! The store: the truth about every deployment, in one SQLite file on a local disk.
+//!
+//! It knows rows, not rules: what follows from a row stands in `deployment::transition`. Calls are
+//! short (under a millisecond) and go through one connection, so that writes have one order.
+
+mod deployments;
+mod nodes;
+mod samples;
+mod tries;
+
+pub use deployments::NewDeployment;
+pub use nodes::NodeRow;
+pub use tries::{NewTry, Try};
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the store could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file could not be opened.
+    #[error("opening the store {path}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file was written by a newer bootsrv.
+    #[error("the store {path} has schema {found}, this bootsrv knows {SCHEMA_VERSION}: install the newer bootsrv again")]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// A statement failed.
+    #[error("using the store")]
+    Sql(#[from] rusqlite::Error),
+    /// A row does not say what this program writes.
+    #[error("the store has a row that is not valid: {0}")]
+    Row(String),
+}
+
+const SCHEMA_VERSION: i64 = 1;
+
+/// The open store.
+#[derive(Debug)]
+pub struct Store {
+    connection: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens or makes the store. It holds controllers' passwords, so only its owner may read it.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or was written by a newer version.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let open = |source| StoreError::Open { path: path.into(), source };
+        let connection = Connection::open(path).map_err(open)?;
+        restrict(path).map_err(|error| {
+            open(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+        })?;
+        Self::prepare(connection, path)
+    }
+
+    /// A store in memory, for tests.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        Self::prepare(Connection::open_in_memory()?, Path::new(":memory:"))
+    }
+
+    fn prepare(connection: Connection, path: &Path) -> Result<Self, StoreError> {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // FULL: a power command must not be forgotten when the machine loses power.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        match found {
+            0 => {
+                let schema = include_str!("schema.sql");
+                connection.execute_batch(&format!(
+                    "BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                ))?;
+            }
+            SCHEMA_VERSION => {}
+            _ => return Err(StoreError::TooNew { path: path.into(), found }),
+        }
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// A panic while the lock was held leaves SQLite consistent: open transactions roll back.
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn restrict(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+fn parse<T: std::str::FromStr>(text: &str) -> Result<T, StoreError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| StoreError::Row(error.to_string()))
+}

@@ -1,0 +1,112 @@
+//! Tries: what a job asked, once for each time it was (re)started.
+
+use super::{Store, StoreError, parse};
+use protocol::names::{ImageName, JobId, KernelName};
+use rusqlite::{OptionalExtension, Row, params};
+
+/// A try to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTry {
+    /// The job.
+    pub job: JobId,
+    /// How often it was requeued before.
+    pub restart_count: u32,
+    /// User name.
+    pub user: String,
+    /// User id.
+    pub uid: u32,
+    /// Account.
+    pub account: Option<String>,
+    /// Partition.
+    pub partition: String,
+    /// The kernel, after defaults.
+    pub kernel: KernelName,
+    /// The image, after defaults.
+    pub image: ImageName,
+    /// Nodes power off after the job.
+    pub power_off_after: bool,
+}
+
+/// A try in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Try {
+    /// Key.
+    pub id: i64,
+    /// What was asked.
+    pub asked: NewTry,
+    /// When it was written, nanoseconds since 1970.
+    pub created_unix_ns: i64,
+    /// The job is over.
+    pub ended: bool,
+}
+
+const COLUMNS: &str = "id, job, restart_count, user, uid, account, partition, kernel, image, \
+                       power_off_after, created, ended IS NOT NULL";
+
+impl Store {
+    /// The latest try of a job.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn latest_try(&self, job: JobId) -> Result<Option<Try>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM try WHERE job = ? ORDER BY id DESC LIMIT 1");
+        let connection = self.lock();
+        let found = connection.prepare_cached(&sql)?.query_row([job.0], read).optional()?;
+        found.transpose()
+    }
+
+    /// All tries of a job, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn tries_of(&self, job: JobId) -> Result<Vec<Try>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM try WHERE job = ? ORDER BY id");
+        self.lock().prepare_cached(&sql)?.query_map([job.0], read)?.map(|row| row?).collect()
+    }
+
+    /// The newest tries, newest first: those with a node not released yet, or the last `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn recent_tries(&self, all: bool, limit: u32) -> Result<Vec<Try>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM try WHERE ?1 OR EXISTS (SELECT 1 FROM deployment d \
+             WHERE d.try = try.id AND d.state <> 'released') ORDER BY id DESC LIMIT ?2"
+        );
+        self.lock().prepare_cached(&sql)?.query_map(params![all, limit], read)?.map(|r| r?).collect()
+    }
+
+    /// Notes that a job's try is over; the first time counts.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn end_try(&self, id: i64, now_unix_ns: i64) -> Result<(), StoreError> {
+        self.lock()
+            .execute("UPDATE try SET ended = ? WHERE id = ? AND ended IS NULL", [now_unix_ns, id])?;
+        Ok(())
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<Try, StoreError>> {
+    let (kernel, image): (String, String) = (row.get(7)?, row.get(8)?);
+    let (kernel, image) = match (parse(&kernel), parse(&image)) {
+        (Ok(kernel), Ok(image)) => (kernel, image),
+        (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+    };
+    Ok(Ok(Try {
+        id: row.get(0)?,
+        asked: NewTry {
+            job: JobId(row.get(1)?),
+            restart_count: row.get(2)?,
+            user: row.get(3)?,
+            uid: row.get(4)?,
+            account: row.get(5)?,
+            partition: row.get(6)?,
+            kernel,
+            image,
+            power_off_after: row.get(9)?,
+        },
+        created_unix_ns: row.get(10)?,
+        ended: row.get(11)?,
+    }))
+}

@@ -1,0 +1,59 @@
+//! The packages of Debian 12 that building and the virtual cluster need.
+
+use crate::run::{output, run_with};
+use anyhow::{Context, Result, bail};
+
+/// Package and what it is for.
+const PACKAGES: [(&str, &str); 27] = [
+    ("build-essential", "C libraries inside crates"),
+    ("clang", "bindings to Slurm's header"),
+    ("libclang-dev", "bindings to Slurm's header"),
+    ("pkg-config", "C libraries inside crates"),
+    ("libslurm-dev", "the SPANK plugin"),
+    ("libmunge-dev", "munge credentials"),
+    ("libopenipmi-dev", "the power reading of the simulated baseboard controllers"),
+    ("slurmctld", "virtual cluster: the controller"),
+    ("slurm-client", "virtual cluster: sbatch and friends"),
+    ("slurm-wlm-basic-plugins", "virtual cluster: Slurm's plugins"),
+    ("munge", "virtual cluster: authentication"),
+    ("openipmi", "virtual cluster: ipmi_sim, the baseboard controllers"),
+    ("ipmitool", "virtual cluster: the second opinion on power"),
+    ("qemu-system-x86", "virtual cluster: the nodes"),
+    ("qemu-system-common", "virtual cluster: virtiofsd, the shared home directories"),
+    ("ipxe-qemu", "virtual cluster: network boot"),
+    ("seabios", "virtual cluster: firmware"),
+    ("dnsmasq-base", "virtual cluster: DHCP"),
+    ("iproute2", "virtual cluster: networks"),
+    ("mmdebstrap", "the node image"),
+    ("squashfs-tools", "the node image and module trees"),
+    ("kmod", "module trees"),
+    ("cpio", "tests look into initrds"),
+    ("zstd", "tests look into initrds"),
+    ("xz-utils", "package lists"),
+    ("curl", "fetching kernels"),
+    ("ca-certificates", "fetching kernels"),
+];
+
+/// Installs what is missing; does nothing when nothing is.
+pub(crate) fn run() -> Result<()> {
+    let missing = missing()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("missing packages: {}", missing.join(" "));
+    let root = output("id", ["-u"])?.trim() == "0";
+    if !root {
+        bail!("run this as root once, or install them: apt-get install {}", missing.join(" "));
+    }
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
+    run_with("apt-get", ["update", "-q"], &quiet)?;
+    let arguments = ["install", "-y", "-q", "--no-install-recommends"].into_iter().chain(missing);
+    run_with("apt-get", arguments, &quiet).context("installing packages")
+}
+
+fn missing() -> Result<Vec<&'static str>> {
+    let shown = output("dpkg-query", ["-W", "-f", "${Package} ${db:Status-Status}\n"])
+        .context("this needs Debian: dpkg-query did not answer")?;
+    let installed: Vec<&str> = shown.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
+    Ok(PACKAGES.iter().map(|package| package.0).filter(|name| !installed.contains(name)).collect())
+}

@@ -1,0 +1,26 @@
+//! `cargo xtask test`: the rings of proof, cheapest first.
+
+use crate::run::{run, run_with};
+use crate::{demo, setup, tidy};
+use anyhow::Result;
+
+/// Unit tests, lints and tidy.
+pub(crate) fn fast() -> Result<()> {
+    setup::run()?;
+    tidy::run()?;
+    run("cargo", ["fmt", "--all", "--check"])?;
+    run("cargo", ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    run("cargo", ["test", "--workspace", "--quiet"])
+}
+
+/// Everything: the fast ring, then the real parts on the virtual cluster.
+pub(crate) fn all(only: Option<&str>) -> Result<()> {
+    if only.is_none() {
+        fast()?;
+    }
+    demo::prepare()?;
+    let mut arguments = vec!["test", "--release", "--package", "tests", "--test", "real", "--"];
+    arguments.extend(["--ignored", "--test-threads=1", "--nocapture"]);
+    arguments.extend(only);
+    run_with("cargo", arguments, &[("RUST_BACKTRACE", "0")])
+}
