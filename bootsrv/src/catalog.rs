@@ -172,7 +172,7 @@ pub fn list(config: &Config, hub: &Hub, asker: Asker<'_>) -> Result<Catalog, Api
         .collect();
     let images = hub.images()?.into_iter().map(|image| CatalogEntry {
         default: partition.is_some_and(|p| p.default_image == image.name),
-        description: format!("node image, {} MB", image.root.bytes / 1_000_000),
+        description: format!("node image, {} MB", image.squashfs.bytes / 1_000_000),
         name: image.name.into(),
     });
     Ok(Catalog { kernels, images: images.collect() })

@@ -76,6 +76,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     let identity = tls::identity(&config.state_dir.join("tls"), &config.url.https)?;
     let store = Arc::new(Store::open(&config.state_dir.join("store.sqlite"))?);
     let hub = Arc::new(Hub::open(&config, &identity.certificate)?);
+    hub.refresh()?;
     let slurm_uid = users::uid_of(&config.slurm.user)
         .with_context(|| format!("slurm.user = {:?} is not a user of this machine", config.slurm.user))?;
 

@@ -75,10 +75,10 @@ pub(super) async fn remove(
 fn show(app: &App, image: Image) -> Answer<ImageView> {
     let used_by = used_by(app, |one| one.image == image.name)?;
     Ok(ImageView {
-        sha256: image.root.sha256,
-        bytes: image.root.bytes,
+        sha256: image.squashfs.sha256,
+        bytes: image.squashfs.bytes,
         init: image.init,
-        mounts: Vec::new(),
+        mounts: image.mounts,
         used_by,
         name: image.name,
     })

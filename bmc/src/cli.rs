@@ -1,0 +1,340 @@
+//! The command line: words, options, and the help that teaches them by example.
+
+use clap::{Args, Parser, Subcommand};
+use protocol::names::{ImageName, JobId, KernelName, NodeName};
+use std::path::PathBuf;
+
+/// [bare-metal container] Look after the kernels, images and nodes that jobs boot, and see what a
+/// job's boot and energy were.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bmc",
+    version,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  bmc kernel list                 what --bmc-kernel can be given
+  bmc status 42 --watch           the nodes of job 42 while they boot
+  bmc energy 42                   what job 42 and its boot consumed
+  bmc node power n1 status        ask n1's baseboard controller
+
+The boot server's address is read from /etc/bare-metal-container/client.toml, or from the file
+that BMC_CLIENT_CONFIG names.
+
+Exit codes: 0 done, 2 the request is wrong, 3 not now (try again), 4 hardware or the site's
+configuration, 70 a bug of ours, 77 not allowed."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The verbs, each in a file of its own below `verbs/`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Kernels and profiles: what --bmc-kernel can be given
+    #[command(subcommand)]
+    Kernel(KernelVerb),
+    /// Node images: what --bmc-image can be given
+    #[command(subcommand)]
+    Image(ImageVerb),
+    /// Jobs and how far their nodes are
+    Status(StatusArgs),
+    /// The energy of a job, stage by stage
+    Energy(EnergyArgs),
+    /// Nodes: definition, power, console, maintenance
+    #[command(subcommand)]
+    Node(NodeVerb),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  bmc completions bash > /etc/bash_completion.d/bmc")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    #[command(after_help = "Example:\n  bmc man /usr/local/share/man/man1")]
+    Man {
+        /// An existing directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+/// For verbs that print data.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Json {
+    /// Print JSON as the boot server's API has it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `bmc kernel`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KernelVerb {
+    /// List kernels and profiles
+    List(Json),
+    /// Show one with its arguments and settings
+    #[command(after_help = "Example:\n  bmc kernel show thp-off")]
+    Show {
+        /// Kernel or profile
+        name: KernelName,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Import a kernel, from a Debian package or from its parts (administrators)
+    #[command(after_help = "\
+Examples:
+  bmc kernel import 6.1-cloud linux-image-6.1.0-38-cloud-amd64_6.1.147-1_amd64.deb
+  bmc kernel import 6.12-rt --vmlinuz arch/x86/boot/bzImage --modules /tmp/out/lib/modules/6.12.5-rt3
+
+The directory of --modules is named as `uname -r` will print it, as `make modules_install` names it.")]
+    Import(KernelImport),
+    /// Remove a kernel that no job uses (administrators)
+    #[command(after_help = "Example:\n  bmc kernel rm 6.1-old")]
+    Rm {
+        /// Kernel
+        name: KernelName,
+    },
+}
+
+/// `bmc kernel import`.
+#[derive(Debug, Args)]
+pub(crate) struct KernelImport {
+    /// What users will type
+    pub(crate) name: KernelName,
+    /// A linux-image package
+    #[arg(value_name = "FILE.deb", required_unless_present = "vmlinuz", conflicts_with_all = ["vmlinuz", "modules"])]
+    pub(crate) package: Option<PathBuf>,
+    /// A kernel that does not come as a package
+    #[arg(long, value_name = "FILE", requires = "modules")]
+    pub(crate) vmlinuz: Option<PathBuf>,
+    /// The tree of its modules
+    #[arg(long, value_name = "DIR", requires = "vmlinuz")]
+    pub(crate) modules: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// `bmc image`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageVerb {
+    /// List the images
+    List(Json),
+    /// Show one
+    #[command(after_help = "Example:\n  bmc image show debian12")]
+    Show {
+        /// Image
+        name: ImageName,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Import a root file system with slurmd in it (administrators)
+    #[command(after_help = "\
+Examples:
+  bmc image import debian12 debian12.tar
+  bmc image import rocky9 rocky9.tar --json
+
+The archive is a plain tar of the root directory, owners and extended attributes included.")]
+    Import {
+        /// What users will type
+        name: ImageName,
+        /// The archive
+        #[arg(value_name = "TAR")]
+        archive: PathBuf,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Remove an image that no job uses (administrators)
+    #[command(after_help = "Example:\n  bmc image rm debian11")]
+    Rm {
+        /// Image
+        name: ImageName,
+    },
+}
+
+/// `bmc status`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  bmc status                  every job that boots, runs or ends
+  bmc status 42               one job with the time line of its boot
+  bmc status 42 --watch       the same, redrawn until the job is over
+  bmc status 42 --json        for programs
+
+Seconds in the first table are the time a node has been in its state; in the time line they count
+from the first mark of the job.")]
+pub(crate) struct StatusArgs {
+    /// Only this job, with its time line
+    pub(crate) job: Option<JobId>,
+    /// Show it again each second until the job is over, or until Ctrl-C
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) watch: bool,
+    /// Jobs that are over too
+    #[arg(long, short, conflicts_with = "job")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// `bmc energy`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  bmc energy 42
+  bmc energy 42 --json | jq '.[].total_millijoules'
+
+A requeued job has one record per try. `unknown` means that no reading was there: it is never zero.
+JSON has whole millijoules and nanoseconds; the stages of a node add up to its total exactly.")]
+pub(crate) struct EnergyArgs {
+    /// The job
+    pub(crate) job: JobId,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// `bmc node`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeVerb {
+    /// Add or change nodes from a file (administrators)
+    #[command(after_help = r#"Example:
+  bmc node import nodes.toml
+
+nodes.toml:
+  [[node]]
+  name = "n1"
+  mac = "52:54:00:77:00:01"
+  address = "10.77.0.11/24"
+  gateway = "10.77.0.1"                     # optional
+  cpus = 2
+  threads_per_core = 1                      # optional
+  console_log = "/var/log/console/n1.log"   # optional
+  [node.power]
+  method = "ipmi"
+  address = "10.77.1.11"
+  user = "admin"
+  password_file = "n1.password"             # relative to this file; or: password = "…""#)]
+    Import {
+        /// `[[node]]` tables
+        #[arg(value_name = "FILE.toml")]
+        file: PathBuf,
+    },
+    /// List the nodes
+    List(Json),
+    /// Show one
+    Show {
+        /// Node
+        name: NodeName,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Switch a node's power, or ask for it (administrators)
+    #[command(after_help = "\
+Examples:
+  bmc node power n1 status
+  bmc node power n1 off --yes     although n1 is in use; the boot server has the last word")]
+    Power(PowerArgs),
+    /// Print the newest part of a node's console (administrators)
+    #[command(after_help = "Example:\n  bmc node console n1 --follow")]
+    Console {
+        /// Node
+        name: NodeName,
+        /// Go on printing what is added, until Ctrl-C
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Boot a node without a job (administrators)
+    #[command(after_help = "Example:\n  bmc node boot n1 --kernel 6.12-cloud")]
+    Boot {
+        /// Node
+        name: NodeName,
+        /// Kernel or profile; the partition's default if not given
+        #[arg(long)]
+        kernel: Option<KernelName>,
+        /// Node image; the partition's default if not given
+        #[arg(long)]
+        image: Option<ImageName>,
+    },
+    /// Keep a node out of use, or give it back (administrators)
+    #[command(after_help = "\
+Examples:
+  bmc node maintenance n1 --reason \"fan 3 is being replaced\"
+  bmc node maintenance n1 --end")]
+    Maintenance {
+        /// Node
+        name: NodeName,
+        /// Why it is out of use
+        #[arg(long, required_unless_present = "end", conflicts_with = "end")]
+        reason: Option<String>,
+        /// It may be used again
+        #[arg(long)]
+        end: bool,
+    },
+}
+
+/// `bmc node power`.
+#[derive(Debug, Args)]
+pub(crate) struct PowerArgs {
+    /// Node
+    pub(crate) name: NodeName,
+    /// What to do
+    pub(crate) action: PowerWord,
+    /// Switch off although the node is in use
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// The words of `bmc node power`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PowerWord {
+    /// Switch on
+    On,
+    /// Switch off, hard
+    Off,
+    /// Only ask
+    Status,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_refused() {
+        for line in [
+            "bmc status 0",
+            "bmc status 1 --watch --json",
+            "bmc status 1 --all",
+            "bmc energy",
+            "bmc kernel show ../x",
+            "bmc kernel import k",
+            "bmc kernel import k a.deb --vmlinuz v --modules m",
+            "bmc kernel import k --vmlinuz v",
+            "bmc kernel import k --modules m",
+            "bmc node maintenance n1",
+            "bmc node maintenance n1 --reason x --end",
+            "bmc node power n1 cycle",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+        for line in [
+            "bmc status",
+            "bmc status --all --json",
+            "bmc status 1 -w",
+            "bmc kernel import k a.deb",
+            "bmc kernel import k --vmlinuz v --modules m",
+            "bmc node maintenance n1 --end",
+            "bmc node power n1 off --yes",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+}

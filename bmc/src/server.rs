@@ -1,0 +1,50 @@
+//! What the verbs ask of the boot server. The seam between words and wire: behind it stands the
+//! HTTP client, in tests a server made of values.
+
+use protocol::api::{
+    ImageView, JobView, KernelView, Maintenance, NodeDefinition, NodeView, PowerAction,
+};
+use protocol::energy::JobEnergy;
+use protocol::job_options::JobOptions;
+use protocol::names::{ImageName, JobId, KernelName, NodeName};
+use std::path::Path;
+
+/// One method per request of the API that a person makes.
+pub(crate) trait Server {
+    /// All kernels and profiles.
+    fn kernels(&self) -> anyhow::Result<Vec<KernelView>>;
+    /// One kernel or profile.
+    fn kernel(&self, name: &KernelName) -> anyhow::Result<KernelView>;
+    /// Sends a package.
+    fn import_kernel(&self, name: &KernelName, package: &Path) -> anyhow::Result<KernelView>;
+    /// Removes one.
+    fn remove_kernel(&self, name: &KernelName) -> anyhow::Result<()>;
+    /// All images.
+    fn images(&self) -> anyhow::Result<Vec<ImageView>>;
+    /// One image.
+    fn image(&self, name: &ImageName) -> anyhow::Result<ImageView>;
+    /// Sends a tar archive.
+    fn import_image(&self, name: &ImageName, archive: &Path) -> anyhow::Result<ImageView>;
+    /// Removes one.
+    fn remove_image(&self, name: &ImageName) -> anyhow::Result<()>;
+    /// The jobs that are not over, or all that the server remembers.
+    fn jobs(&self, all: bool) -> anyhow::Result<Vec<JobView>>;
+    /// One job's latest try.
+    fn job(&self, job: JobId) -> anyhow::Result<JobView>;
+    /// The energy of each try of a job.
+    fn energy(&self, job: JobId) -> anyhow::Result<Vec<JobEnergy>>;
+    /// All nodes.
+    fn nodes(&self) -> anyhow::Result<Vec<NodeView>>;
+    /// One node.
+    fn node(&self, name: &NodeName) -> anyhow::Result<NodeView>;
+    /// Adds and changes nodes; all or none.
+    fn import_nodes(&self, nodes: &[NodeDefinition]) -> anyhow::Result<()>;
+    /// Switches or asks a node's power.
+    fn power(&self, name: &NodeName, action: PowerAction) -> anyhow::Result<NodeView>;
+    /// The newest part of a node's console.
+    fn console(&self, name: &NodeName) -> anyhow::Result<String>;
+    /// Boots a node outside of any job.
+    fn boot(&self, name: &NodeName, options: &JobOptions) -> anyhow::Result<NodeView>;
+    /// Takes a node out of use, or gives it back.
+    fn maintenance(&self, name: &NodeName, change: &Maintenance) -> anyhow::Result<NodeView>;
+}

@@ -1,0 +1,266 @@
+//! `bmc energy`: what a job consumed, stage by stage, and how far the figures can be trusted.
+
+use crate::cli::EnergyArgs;
+use crate::output;
+use crate::server::Server;
+use crate::table::{Table, UNKNOWN, joules, mean_watts, printable, seconds, watt_hours};
+use protocol::energy::{Gap, JobEnergy, NodeEnergy, StageEnergy};
+
+/// Most gaps that are told one by one.
+const GAPS_SHOWN_MAX: usize = 5;
+/// Readings a stage needs before its share can be told from its neighbours'.
+const READINGS_PER_STAGE_MIN: i64 = 3;
+
+/// Asks and returns what to print.
+pub(crate) fn run(args: &EnergyArgs, server: &dyn Server) -> anyhow::Result<String> {
+    output::show(args.json.json, &server.energy(args.job)?, |tries| {
+        if tries.is_empty() {
+            format!("job {} has no energy record\n", args.job)
+        } else {
+            tries.iter().map(render).collect::<Vec<_>>().join("\n")
+        }
+    })
+}
+
+fn render(job: &JobEnergy) -> String {
+    let mut text = format!("job {}, try {}\n", job.job, u64::from(job.restart_count) + 1);
+    for one in &job.nodes {
+        text += "\n";
+        text += &node(one);
+    }
+    text += &match job.total_millijoules {
+        Some(total) => {
+            let missing = job.nodes.iter().any(|node| missing(node, &sum(node)) > 0);
+            let at_least = if missing { "at least " } else { "" };
+            let (joules, watt_hours) = (joules(Some(total)), watt_hours(total));
+            let nodes = job.nodes.len();
+            format!("\ntotal of {nodes} node(s): {at_least}{joules} J ({watt_hours} Wh)\n")
+        }
+        None => format!("\ntotal of {} node(s): {UNKNOWN}\n", job.nodes.len()),
+    };
+    text += &format!(
+        "The meters' calibration is not known, so no uncertainty is stated. Method version {}.\n",
+        job.method_version
+    );
+    text
+}
+
+fn node(node: &NodeEnergy) -> String {
+    let mut text = match &node.source {
+        Some(source) => {
+            format!("{} ({}, {} readings)\n", node.node, printable(source), node.samples)
+        }
+        None => format!("{} (no readings)\n", node.node),
+    };
+    let estimates = node.stages.iter().any(|stage| stage.estimated_millijoules != 0);
+    let titles = ["STAGE", ">SECONDS", ">JOULES", ">MEAN W", ">ESTIMATED J"];
+    let mut table = Table::new(titles.into_iter().take(if estimates { 5 } else { 4 }));
+    for stage in &node.stages {
+        table.row(row(stage.stage.title(), node, stage));
+    }
+    table.row(row("total", node, &sum(node)));
+    text += &table.text();
+    footnotes(node).iter().fold(text, |text, note| text + "  " + note + "\n")
+}
+
+fn row(title: &str, node: &NodeEnergy, stage: &StageEnergy) -> [String; 5] {
+    let rough = if is_rough(node, stage) { " *" } else { "" };
+    let missing_ns = missing(node, stage);
+    let at_least = if missing_ns > 0 && stage.energy_millijoules.is_some() { "≥ " } else { "" };
+    let estimated = match stage.estimated_millijoules {
+        0 => String::new(),
+        some => joules(Some(some)),
+    };
+    [
+        format!("{title}{rough}"),
+        seconds(stage.duration_ns),
+        format!("{at_least}{}", joules(stage.energy_millijoules)),
+        mean_watts(stage.energy_millijoules, stage.duration_ns.saturating_sub(missing_ns)),
+        estimated,
+    ]
+}
+
+/// How much of a stage no reading speaks for, in nanoseconds: its energy is a lower bound then,
+/// and its mean power that of the rest.
+fn missing(node: &NodeEnergy, stage: &StageEnergy) -> i64 {
+    let end = |from: i64, length: i64| from.saturating_add(length);
+    let overlap = |gap: &Gap| {
+        let from = gap.from_unix_ns.max(stage.from_unix_ns);
+        let to = end(gap.from_unix_ns, gap.duration_ns);
+        to.min(end(stage.from_unix_ns, stage.duration_ns)).saturating_sub(from).max(0)
+    };
+    let unbridged = node.gaps.iter().filter(|gap| !gap.bridged);
+    unbridged.map(overlap).fold(0, i64::saturating_add)
+}
+
+/// The line below the stages; the server's total, not one of our own.
+fn sum(node: &NodeEnergy) -> StageEnergy {
+    let add =
+        |get: fn(&StageEnergy) -> i64| node.stages.iter().map(get).fold(0_i64, i64::saturating_add);
+    StageEnergy {
+        stage: protocol::energy::Stage::Job,
+        from_unix_ns: begin(node),
+        duration_ns: add(|stage| stage.duration_ns),
+        energy_millijoules: node.total_millijoules,
+        estimated_millijoules: add(|stage| stage.estimated_millijoules),
+    }
+}
+
+fn begin(node: &NodeEnergy) -> i64 {
+    node.stages.first().map_or(0, |stage| stage.from_unix_ns)
+}
+
+/// Whether fewer readings than needed fall into a stage, as far apart as the node's are on average.
+fn is_rough(node: &NodeEnergy, stage: &StageEnergy) -> bool {
+    let all: i128 = node.stages.iter().map(|stage| i128::from(stage.duration_ns)).sum();
+    let needed = i128::from(READINGS_PER_STAGE_MIN) * all;
+    stage.energy_millijoules.is_some()
+        && stage.duration_ns > 0
+        && i128::from(stage.duration_ns) * i128::from(node.samples) < needed
+}
+
+fn footnotes(node: &NodeEnergy) -> Vec<String> {
+    let mut notes = Vec::new();
+    if node.stages.iter().any(|stage| is_rough(node, stage)) {
+        notes.push(
+            "* shorter than three readings: it cannot be told well from its neighbours".into(),
+        );
+    }
+    notes.extend(node.gaps.iter().take(GAPS_SHOWN_MAX).map(|gap| gap_note(node, gap)));
+    if let Some(more) = node.gaps.len().checked_sub(GAPS_SHOWN_MAX).filter(|more| *more > 0) {
+        notes.push(format!("and {more} more gaps (all of them: --json)"));
+    }
+    if node.source.is_none() {
+        notes.push("no reading came from this node: its energy is unknown, not zero".into());
+    } else if node.total_millijoules.is_none() && !node.stages.is_empty() {
+        notes.push("a stage without readings makes the total unknown".into());
+    }
+    if !node.complete {
+        notes.push("the record is not complete: the node is still in use, the figures grow".into());
+    }
+    notes
+}
+
+fn gap_note(node: &NodeEnergy, gap: &Gap) -> String {
+    let after = seconds(gap.from_unix_ns.saturating_sub(begin(node)));
+    let what = if gap.bridged {
+        "bridged by a straight line, its energy is an estimate"
+    } else {
+        "its energy is missing from the figures"
+    };
+    format!("no reading for {} s from second {after} on: {what}", seconds(gap.duration_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use energy::{Mark, Options, Sample, integrate, job_energy, node_energy};
+    use protocol::energy::Stage;
+    use protocol::names::JobId;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    /// A record from readings of 100 W at these seconds, with stages that begin at these.
+    fn record(name: &str, seconds: &[i64], marks: &[(Stage, i64)], end: i64) -> NodeEnergy {
+        let samples: Vec<Sample> = seconds
+            .iter()
+            .map(|second| Sample { unix_ns: second * SECOND, milliwatts: 100_000 })
+            .collect();
+        let marks: Vec<Mark> = marks
+            .iter()
+            .map(|(stage, second)| Mark { stage: *stage, from_unix_ns: second * SECOND })
+            .collect();
+        let integral = integrate(&samples, &marks, end * SECOND, &Options::default());
+        let source = (!samples.is_empty()).then(|| "ipmi".to_owned());
+        node_energy(name.parse().unwrap(), source, integral, true)
+    }
+
+    const STAGES: [(Stage, i64); 4] = [
+        (Stage::Firmware, 100),
+        (Stage::BootLoader, 110),
+        (Stage::Job, 112),
+        (Stage::Shutdown, 190),
+    ];
+
+    #[test]
+    fn a_job_without_gaps() {
+        let seconds: Vec<i64> = (100..=200).collect();
+        let job = job_energy(JobId(42), 0, vec![record("n1", &seconds, &STAGES, 200)]);
+        let expected = "\
+job 42, try 1
+
+n1 (ipmi, 101 readings)
+STAGE          SECONDS   JOULES  MEAN W
+firmware         10.00   1000.0   100.0
+boot loader *     2.00    200.0   100.0
+job              78.00   7800.0   100.0
+shutdown         10.00   1000.0   100.0
+total           100.00  10000.0   100.0
+  * shorter than three readings: it cannot be told well from its neighbours
+
+total of 1 node(s): 10000.0 J (2.778 Wh)
+The meters' calibration is not known, so no uncertainty is stated. Method version 1.
+";
+        assert_eq!(render(&job), expected);
+    }
+
+    #[test]
+    fn gaps_and_missing_readings_are_told() {
+        let seconds: Vec<i64> = (100..=130).chain(150..=170).collect();
+        let mut first = record("n1", &seconds, &STAGES, 200);
+        first.complete = false;
+        let second = record("n2", &[], &[(Stage::Firmware, 100)], 130);
+        let job = job_energy(JobId(42), 2, vec![first, second]);
+        let expected = "\
+job 42, try 3
+
+n1 (ipmi, 52 readings)
+STAGE          SECONDS    JOULES   MEAN W  ESTIMATED J
+firmware         10.00    1000.0    100.0
+boot loader *     2.00     200.0    100.0
+job              78.00  ≥ 6300.0    100.0       2000.0
+shutdown         10.00   unknown  unknown
+total           100.00   unknown  unknown       2000.0
+  * shorter than three readings: it cannot be told well from its neighbours
+  no reading for 20.00 s from second 30.00 on: bridged by a straight line, its energy is an estimate
+  no reading for 25.00 s from second 75.00 on: its energy is missing from the figures
+  a stage without readings makes the total unknown
+  the record is not complete: the node is still in use, the figures grow
+
+n2 (no readings)
+STAGE     SECONDS   JOULES   MEAN W
+firmware    30.00  unknown  unknown
+total       30.00  unknown  unknown
+  no reading for 30.00 s from second 0.00 on: its energy is missing from the figures
+  no reading came from this node: its energy is unknown, not zero
+
+total of 2 node(s): unknown
+The meters' calibration is not known, so no uncertainty is stated. Method version 1.
+";
+        assert_eq!(render(&job), expected);
+    }
+
+    #[test]
+    fn what_is_missing_at_an_edge_makes_the_total_a_lower_bound() {
+        let seconds: Vec<i64> = (107..=200).collect();
+        let job = job_energy(JobId(42), 0, vec![record("n1", &seconds, &STAGES, 200)]);
+        let text = render(&job);
+        assert!(text.contains("firmware         10.00   ≥ 800.0"), "{text}");
+        assert!(text.contains("total of 1 node(s): at least 9800.0 J"), "{text}");
+    }
+
+    #[test]
+    fn a_long_list_of_gaps_is_cut() {
+        let seconds: Vec<i64> = (0..10).flat_map(|i| [100 + i * 10, 101 + i * 10]).collect();
+        let node = record("n1", &seconds, &STAGES, 191);
+        let notes = footnotes(&node);
+        assert_eq!(
+            notes.iter().filter(|note| note.starts_with("no reading for 9.00 s")).count(),
+            5
+        );
+        assert!(
+            notes.iter().any(|note| note == "and 4 more gaps (all of them: --json)"),
+            "{notes:?}"
+        );
+    }
+}

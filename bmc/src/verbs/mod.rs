@@ -1,0 +1,14 @@
+//! One file per verb: ask the server, return the text to print. Rendering is a pure function of
+//! the answer, so that tests compare whole texts.
+
+pub(crate) mod completions;
+pub(crate) mod energy;
+pub(crate) mod image;
+pub(crate) mod kernel;
+mod kernel_parts;
+pub(crate) mod man;
+pub(crate) mod node;
+mod node_console;
+mod node_file;
+pub(crate) mod status;
+mod timeline;

@@ -1,0 +1,146 @@
+//! The file of `bmc node import`: `[[node]]` tables, each a node's definition. A password may stand
+//! in a file of its own, named relative to this one, so that this one can be shared.
+
+use crate::failure::refused;
+use anyhow::Context;
+use protocol::api::NodeDefinition;
+use protocol::node_list::NODES_MAX;
+use serde::Deserialize;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Longest file, in bytes: 10,000 nodes with 400 bytes each.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Longest password file, in bytes; IPMI allows passwords of 20.
+const PASSWORD_BYTES_MAX: u64 = 1024;
+
+/// Reads the nodes and the passwords they refer to.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<NodeDefinition>> {
+    let text = read_text(path, FILE_BYTES_MAX)?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    parse(&text, directory).with_context(|| path.display().to_string())
+}
+
+fn parse(text: &str, directory: &Path) -> anyhow::Result<Vec<NodeDefinition>> {
+    let mut file: Table = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        // The text of the line is left out: it may hold a password.
+        anyhow::anyhow!("line {line}: {}", error.message())
+    })?;
+    let nodes = file.remove("node");
+    if let Some(key) = file.keys().next() {
+        return Err(refused(format!("{key:?} is not known here"), "Nodes are [[node]] tables."));
+    }
+    let Some(Value::Array(nodes)) = nodes else {
+        return Err(refused("there is no [[node]] table", "See `bmc node import --help`."));
+    };
+    if nodes.len() > NODES_MAX {
+        return Err(refused(
+            format!("more than {NODES_MAX} nodes"),
+            "Import them in several files.",
+        ));
+    }
+    let numbered = nodes.into_iter().enumerate();
+    numbered.map(|(index, node)| definition(node, index, directory)).collect()
+}
+
+fn definition(mut node: Value, index: usize, directory: &Path) -> anyhow::Result<NodeDefinition> {
+    let name = node.get("name").and_then(Value::as_str).map(str::to_owned);
+    let which = || match &name {
+        Some(name) => format!("node {name:?}"),
+        None => format!("node number {}", index + 1),
+    };
+    if let Some(power) = node.get_mut("power").and_then(Value::as_table_mut) {
+        resolve_password(power, directory).with_context(which)?;
+    }
+    let parsed = NodeDefinition::deserialize(node)
+        .map_err(|error| anyhow::anyhow!("{}", error.message().trim_end().replace('\n', " ")));
+    parsed.with_context(which)
+}
+
+/// Puts the content of `password_file` in the place of `password`.
+fn resolve_password(power: &mut Table, directory: &Path) -> anyhow::Result<()> {
+    let Some(file) = power.remove("password_file") else { return Ok(()) };
+    if power.contains_key("password") {
+        return Err(refused("both password and password_file are given", "Leave one of them out."));
+    }
+    let Value::String(file) = file else { anyhow::bail!("password_file is not a text") };
+    let text = read_text(&directory.join(file), PASSWORD_BYTES_MAX)?;
+    let password = text.lines().next().unwrap_or_default();
+    anyhow::ensure!(!password.is_empty(), "the password file's first line is empty");
+    power.insert("password".to_owned(), Value::String(password.to_owned()));
+    Ok(())
+}
+
+fn read_text(path: &Path, bytes_max: u64) -> anyhow::Result<String> {
+    let cannot_read = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(cannot_read)?;
+    let mut text = String::new();
+    let limit = bytes_max.saturating_add(1);
+    let bytes = file.take(limit).read_to_string(&mut text).with_context(cannot_read)?;
+    let fits = u64::try_from(bytes).is_ok_and(|bytes| bytes <= bytes_max);
+    anyhow::ensure!(fits, "{} is longer than {bytes_max} bytes", path.display());
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::api::PowerDefinition;
+
+    const NODE: &str = "[[node]]\nname = \"n1\"\nmac = \"52:54:00:77:00:01\"\n\
+        address = \"10.77.0.11/24\"\ncpus = 2\n";
+
+    fn with_power(lines: &str) -> String {
+        format!(
+            "{NODE}[node.power]\nmethod = \"ipmi\"\naddress = \"10.77.1.11\"\nuser = \"admin\"\n{lines}"
+        )
+    }
+
+    fn parse_in(directory: &Path, text: &str) -> Result<Vec<NodeDefinition>, String> {
+        parse(text, directory).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_password_comes_from_the_file_or_from_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("secret"), "wörd#1\n").unwrap();
+        for (line, expected) in
+            [("password = \"pass\"\n", "pass"), ("password_file = \"secret\"\n", "wörd#1")]
+        {
+            let path = directory.path().join("nodes.toml");
+            std::fs::write(&path, with_power(line)).unwrap();
+            let nodes = read(&path).unwrap();
+            let PowerDefinition::Ipmi { password, .. } = &nodes[0].power;
+            assert_eq!(password.expose(), expected);
+            assert_eq!((nodes.len(), nodes[0].threads_per_core), (1, 1));
+        }
+    }
+
+    #[test]
+    fn mistakes_name_the_node_and_never_the_password() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("empty"), "\n").unwrap();
+        let password = "password = \"hush\"\n";
+        for (text, expected) in [
+            (String::new(), "there is no [[node]] table"),
+            (format!("[nodes]\n{NODE}"), "\"nodes\" is not known here"),
+            (NODE.to_owned(), "node \"n1\": missing field `power`"),
+            (with_power(""), "node \"n1\": missing field `password`"),
+            (with_power("password_file = \"none\"\n"), "cannot read"),
+            (with_power("password_file = \"empty\"\n"), "first line is empty"),
+            (with_power(&format!("{password}password_file = \"x\"\n")), "both password"),
+            (with_power(&format!("{password}typo = 1\n")), "unknown field `typo`"),
+            (with_power(&password.replace("hush\"", "hush")), "line 10: "),
+            (with_power(password).replace("\"n1\"", "\"n 1\""), "node name \"n 1\" is not valid"),
+            (with_power(password).replace("name = \"n1\"\n", ""), "node number 1: missing field"),
+        ] {
+            let message = parse_in(directory.path(), &text).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+            assert!(!message.contains("hush"), "{message}");
+        }
+    }
+}
