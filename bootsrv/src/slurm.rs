@@ -129,10 +129,31 @@ impl Scontrol {
 
     /// Makes slurmctld power nodes down, also out of POWERING_UP.
     ///
+    /// A node that slurmctld has never seen (UNKNOWN, a new site) would stay marked for ever: only
+    /// an IDLE node is given to SuspendProgram, and DOWN followed by RESUME makes it one (observed
+    /// with 22.05).
+    ///
     /// # Errors
     /// When slurmctld refuses.
     pub async fn power_down(&self, nodes: &[NodeName]) -> Result<(), SlurmError> {
+        let shown = self.nodes(nodes).await?;
+        let new: Vec<NodeName> =
+            shown.into_iter().filter(|(_, node)| node.has("UNKNOWN")).map(|(name, _)| name).collect();
+        if !new.is_empty() {
+            self.update_nodes(&new, &["state=down", "reason=bare-metal container: never booted"]).await?;
+            self.update_nodes(&new, &["state=resume"]).await?;
+        }
         self.update_nodes(nodes, &["state=power_down_force"]).await
+    }
+
+    /// Lets a requeued job start at once. Slurm puts it off by two minutes, until credentials of
+    /// the try before have expired; that try never started anything.
+    ///
+    /// # Errors
+    /// When slurmctld refuses.
+    pub async fn start_now(&self, job: JobId) -> Result<(), SlurmError> {
+        self.run(&["update", &format!("jobid={job}"), "starttime=now"]).await?;
+        Ok(())
     }
 
     /// Shows how far a job is, in its comment.

@@ -19,6 +19,8 @@ pub enum Word {
     PowerDown(NodeName),
     /// Show this in the job's comment.
     Comment(JobId, String),
+    /// The job was requeued for a node's fault: let it start at once.
+    StartNow(JobId),
 }
 
 /// The sending end.
@@ -64,6 +66,8 @@ async fn run(scontrol: Scontrol, mut receiver: mpsc::UnboundedReceiver<Word>) {
             match word {
                 // Many nodes go off together: one word for all of them.
                 Word::Resume(node) => resumed.push(node),
+                // slurmctld requeues the job a moment after its epilog: wait beside the queue.
+                Word::StartNow(job) => drop(tokio::spawn(start_now(scontrol.clone(), job))),
                 other => say(&scontrol, &other).await,
             }
         }
@@ -79,6 +83,7 @@ async fn say(scontrol: &Scontrol, word: &Word) {
             Word::Down(node, reason) => scontrol.down(node, reason).await,
             Word::PowerDown(node) => scontrol.power_down(std::slice::from_ref(node)).await,
             Word::Comment(job, text) => scontrol.comment(*job, text).await,
+            Word::StartNow(job) => scontrol.start_now(*job).await,
         };
         let Err(error) = result else {
             log::debug!("slurmctld heard {word:?}");
@@ -91,6 +96,17 @@ async fn say(scontrol: &Scontrol, word: &Word) {
         }
         log::warn!("telling slurmctld {word:?}, attempt {attempt}: {}", crate::chain(&error));
         tokio::time::sleep(Duration::from_millis(500 * u64::from(attempt))).await;
+    }
+}
+
+/// Refused until slurmctld has requeued the job; a held one stays held.
+async fn start_now(scontrol: Scontrol, job: JobId) {
+    for attempt in 1..=TRIES {
+        tokio::time::sleep(Duration::from_millis(700 * u64::from(attempt))).await;
+        match scontrol.start_now(job).await {
+            Ok(()) => return,
+            Err(error) => log::debug!("job={job}: {}", crate::chain(&error)),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::clock::now_unix_ns;
 use crate::config::{AfterJob, Partition};
 use crate::deployment::transition::Event;
 use crate::deployment::view;
+use crate::slurm_queue::Word;
 use crate::store::{NewDeployment, NewTry, Try};
 use crate::token;
 use axum::Json;
@@ -168,6 +169,10 @@ fn end(app: &App, latest: &Try) -> Answer<()> {
         app.engine.apply(one.id, &Event::JobEnded)?;
     }
     app.engine.store.end_try(latest.id, now_unix_ns())?;
+    let failed = app.engine.store.deployments_of_try(latest.id)?;
+    if failed.iter().any(|one| one.failure.is_some()) {
+        app.engine.slurm.say(Word::StartNow(latest.asked.job));
+    }
     Ok(())
 }
 

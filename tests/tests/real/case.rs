@@ -1,0 +1,149 @@
+//! What cases share: submitting as the job's user, waiting, looking.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::process::Output;
+use std::time::Duration;
+use tests::cluster::{Cluster, Fault, Node};
+use tests::product::{bmc, check, wait_until};
+
+/// Longest a boot may take on a loaded machine of two cores, in seconds.
+pub(crate) const BOOT_SECONDS: u64 = 150;
+
+/// The cluster, from the seat of one case.
+pub(crate) struct Case<'a> {
+    pub(crate) cluster: &'a Cluster,
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn new(cluster: &'a Cluster) -> Self {
+        Self { cluster }
+    }
+
+    /// Runs a command as the job's user.
+    pub(crate) fn alice(&self, words: &[&str]) -> Result<Output> {
+        Ok(self.cluster.run("alice", words)?)
+    }
+
+    /// Submits a script as the job's user, with `sbatch`; gives the job's number.
+    pub(crate) fn submit(&self, options: &[&str], script: &str) -> Result<u32> {
+        let wrap = format!("--wrap={script}");
+        let words: Vec<&str> = ["sbatch", "--parsable", "--chdir=/home/alice", "--output=/home/alice/%j.out"]
+            .into_iter()
+            .chain(options.iter().copied())
+            .chain([wrap.as_str()])
+            .collect();
+        let printed = check(self.alice(&words)?)?;
+        printed.trim().parse().with_context(|| format!("sbatch printed {printed:?}"))
+    }
+
+    /// What a job has written.
+    pub(crate) fn output(&self, job: u32) -> String {
+        let path = self.cluster.dir().join(format!("home/alice/{job}.out"));
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
+    /// A field of `scontrol show job`.
+    pub(crate) fn field(&self, job: u32, name: &str) -> Result<String> {
+        let shown = self.cluster.check(&["scontrol", "show", "job", "-o", &job.to_string()])?;
+        let prefix = format!("{name}=");
+        let found = shown.split_whitespace().find_map(|word| word.strip_prefix(&prefix));
+        Ok(found.unwrap_or_default().to_owned())
+    }
+
+    /// Waits for a job's state.
+    pub(crate) fn wait(&self, job: u32, state: &str, seconds: u64) -> Result<()> {
+        let limit = Duration::from_secs(seconds);
+        wait_until(limit, &format!("job {job} is {state}"), || Ok(self.field(job, "JobState")? == state))
+            .with_context(|| self.describe(job))
+    }
+
+    /// Runs a job to its end; gives what it wrote.
+    pub(crate) fn run(&self, options: &[&str], script: &str) -> Result<String> {
+        let job = self.submit(options, script)?;
+        self.wait(job, "COMPLETED", BOOT_SECONDS)?;
+        Ok(self.output(job))
+    }
+
+    /// Everything known about a job, for a failed case.
+    pub(crate) fn describe(&self, job: u32) -> String {
+        let shown = self.cluster.check(&["scontrol", "show", "job", &job.to_string()]).unwrap_or_default();
+        let nodes = self.cluster.check(&["sinfo", "-N", "-l"]).unwrap_or_default();
+        let status = bmc(self.cluster, &["status", &job.to_string()]);
+        let status = status.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        format!("{shown}\n{nodes}\n{status}\n")
+    }
+
+    /// A node's flags and reason as slurmctld shows them.
+    pub(crate) fn slurm_node(&self, node: Node) -> Result<String> {
+        Ok(self.cluster.check(&["scontrol", "show", "node", "-o", &node.to_string()])?)
+    }
+
+    /// Whether the node's controller says that it is off, by ipmitool: a second opinion.
+    pub(crate) fn is_off(&self, node: Node) -> Result<bool> {
+        Ok(self.cluster.ipmitool(node, &["chassis", "power", "status"])?.contains("is off"))
+    }
+
+    /// Waits until every node is off, and allocatable unless it is drained.
+    pub(crate) fn wait_all_off(&self) -> Result<()> {
+        wait_until(Duration::from_secs(90), "all nodes are off and powered down for Slurm", || {
+            for node in self.cluster.nodes() {
+                let shown = self.slurm_node(node)?;
+                let state = shown.split_whitespace().find(|word| word.starts_with("State=")).unwrap_or("");
+                let at_rest = state.contains("POWERED_DOWN") || state.contains("DRAIN");
+                if !at_rest || !self.is_off(node)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+        .with_context(|| self.cluster.check(&["sinfo", "-N", "-l"]).unwrap_or_default())
+    }
+
+    /// `bmc … --json` as root.
+    pub(crate) fn json(&self, words: &[&str]) -> Result<Value> {
+        let words: Vec<&str> = words.iter().copied().chain(["--json"]).collect();
+        Ok(serde_json::from_str(&check(bmc(self.cluster, &words)?)?)?)
+    }
+
+    /// The first nodes of the cluster.
+    pub(crate) fn node(&self, number: usize) -> Result<Node> {
+        self.cluster.nodes().nth(number - 1).context("the cluster has fewer nodes")
+    }
+
+    /// Ends what a case left: its jobs, its faults, its drains; then every node must be off.
+    pub(crate) fn tidy(&self) -> Result<()> {
+        self.cluster.check(&["scancel", "--user=alice"])?;
+        for node in self.cluster.nodes() {
+            self.cluster.fault(node, Fault::None)?;
+        }
+        self.wait_all_off()?;
+        for node in self.cluster.nodes() {
+            if self.slurm_node(node)?.contains("DRAIN") || self.slurm_node(node)?.contains("DOWN+") {
+                let name = format!("nodename={node}");
+                self.cluster.check(&["scontrol", "update", &name, "state=resume"])?;
+            }
+        }
+        let limit = Duration::from_secs(90);
+        wait_until(limit, "all nodes are allocatable", || {
+            let shown = self.cluster.check(&["sinfo", "--noheader", "-N", "--format=%t"])?;
+            Ok(shown.lines().all(|state| state == "idle~"))
+        })
+        .with_context(|| self.cluster.check(&["sinfo", "-N", "-l"]).unwrap_or_default())
+    }
+}
+
+/// Fails unless the text has it.
+pub(crate) fn ensure_contains(text: &str, expected: &str) -> Result<()> {
+    ensure!(text.contains(expected), "{text:?} does not contain {expected:?}");
+    Ok(())
+}
+
+/// Fails if a command that must be refused was not, or was refused without saying why.
+pub(crate) fn ensure_refused(output: &Output, expected: &[&str]) -> Result<()> {
+    let text = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        bail!("it was accepted: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    expected.iter().try_for_each(|expected| ensure_contains(&text, expected))
+}
