@@ -120,6 +120,9 @@ pub struct Initrd {
     pub agent: PathBuf,
     /// Modules put in with what they need; those a kernel has built in are skipped.
     pub modules: Vec<String>,
+    /// Directories of the module tree that no node needs, e.g. `kernel/sound`: they are left out of
+    /// what nodes fetch.
+    pub left_out: Vec<String>,
 }
 
 impl Default for Initrd {
@@ -129,6 +132,7 @@ impl Default for Initrd {
         Self {
             agent: "/usr/libexec/bare-metal-container/node-agent".into(),
             modules: modules.into_iter().chain(root).map(String::from).collect(),
+            left_out: artifacts::kernel::DESKTOP_DIRECTORIES.map(String::from).to_vec(),
         }
     }
 }

@@ -117,6 +117,7 @@ impl Hub {
             agent: self.initrd.agent.clone(),
             certificate_pem,
             initrd_modules: self.initrd.modules.clone(),
+            left_out: self.initrd.left_out.clone(),
         })
     }
 }

@@ -1,2 +1,46 @@
-//! Placeholder.
-fn main() {}
+//! EpilogSlurmctld: closes the job's energy window at bootsrv. Switches nothing off: that is
+//! SuspendProgram's, and bootsrv's own when it sees no job on a node.
+//!
+//! Runs after every job, and after every prolog that failed; may run twice or never. Slurm only
+//! logs its failure.
+
+mod release;
+
+use bootsrv_client::hook::{Environment, HookError, run_site_script, start_log};
+use bootsrv_client::{Client, ClientConfig, Timeouts, chain};
+use protocol::job_env::CLIENT_CONFIG_PATH;
+use release::{CALL_LIMIT, Released, release};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let environment = Environment::new(std::env::vars_os());
+    let code = run(&environment).unwrap_or_else(|error| {
+        start_log("epilog");
+        let job = environment.job().map_or_else(|_| "?".into(), |job| job.to_string());
+        log::error!("job={job} {}", chain(&error));
+        error.kind().exit_code()
+    });
+    code.into()
+}
+
+fn run(environment: &Environment) -> Result<u8, HookError> {
+    let path = environment.os(CLIENT_CONFIG_PATH).cloned();
+    let config = ClientConfig::load(&ClientConfig::path(path))?;
+    let mut code = 0;
+    if config.manages(&environment.partition()?) {
+        start_log("epilog");
+        let job = environment.job()?;
+        let client = Client::new(&config, Timeouts::total(CALL_LIMIT));
+        match release(|| client.end_job(job)) {
+            Released::Ended => log::info!("job={job} energy window closed"),
+            Released::Unknown(answer) => log::info!("job={job} nothing to close: {answer}"),
+            Released::Failed(error) => {
+                log::error!("job={job} energy window not closed: {}", error.chain());
+                code = error.kind().exit_code();
+            }
+        }
+    }
+    // The site's script runs whatever became of our part.
+    let site = config.site_epilog.as_deref().map(run_site_script).transpose()?.unwrap_or(0);
+    Ok(if code == 0 { site } else { code })
+}

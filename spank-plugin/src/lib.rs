@@ -1,1 +1,77 @@
-//! Placeholder.
+//! The SPANK plugin: `--bmc-kernel` and `--bmc-image` of srun, sbatch and salloc.
+//!
+//! Only sends each of Slurm's moments to the file of its context, because each context is another
+//! process with other rights: a call that is right in one drains a node in another. Everything
+//! decided here is decided again by prolog and bootsrv: what a user's process says is untrusted.
+
+mod bootsrv;
+mod context;
+#[cfg(not(test))]
+mod ffi;
+mod launch;
+mod options;
+mod step;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use context::{After, Command, Context, Job, Process};
+use options::{Given, OptionName};
+
+/// `slurm_spank_init`: before any option is read. Says whether the options are to be registered.
+fn init(
+    context: Context,
+    arguments: &[&str],
+    process: &dyn Process,
+    given: &mut Given,
+) -> (bool, After) {
+    *given = Given::default();
+    let arguments = options::plugstack(arguments).map(|path| given.config = path);
+    match (context, arguments) {
+        (Context::Client(_), Err(text)) => (false, After::Refuse(text)),
+        (Context::Client(command), Ok(())) => {
+            step::forget_inherited(process);
+            let list = submit::list_asked_for(command, &process.arguments());
+            list.map_or((true, After::Continue), |name| {
+                (false, bootsrv::print_choices(name, process, given))
+            })
+        }
+        // An error here would drain the node.
+        (Context::Remote, _) => (true, After::Continue),
+        (Context::Other, _) => (false, After::Continue),
+    }
+}
+
+/// The option callback; may come several times for one option, the last one counts.
+fn option(
+    name: OptionName,
+    text: &str,
+    remote: bool,
+    process: &dyn Process,
+    given: &mut Given,
+) -> After {
+    if !remote && protocol::job_options::asks_for_list(text) {
+        return bootsrv::print_choices(name, process, given);
+    }
+    match given.take(name, text) {
+        Err(sentence) if !remote => After::Refuse(sentence),
+        _ => After::Continue,
+    }
+}
+
+/// `slurm_spank_init_post_opt`: all options are read, nothing is submitted yet.
+fn post_option(context: Context, process: &dyn Process, job: &dyn Job, given: &Given) -> After {
+    match context {
+        Context::Client(Command::Srun) if step::inside_job(process) => step::check(process, given),
+        Context::Client(command) => submit::submit(command, process, job, given),
+        Context::Remote | Context::Other => After::Continue,
+    }
+}
+
+/// `slurm_spank_user_init`: on the node, before the tasks start.
+fn user_init(context: Context, process: &dyn Process, job: &dyn Job, given: &Given) -> After {
+    if context == Context::Remote {
+        launch::tell_tasks(process, job, given);
+    }
+    After::Continue
+}

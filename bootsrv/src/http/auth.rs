@@ -84,7 +84,7 @@ pub(super) async fn claim(app: &App, parts: &Parts) -> Answer<(Caller, Digest)> 
     let (decoded, user) = decoding
         .await
         .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))?
-        .map_err(|error: munge::Error| refuse(ErrorKind::Forbidden, crate::chain(&error)))?;
+        .map_err(|error: munge::MungeError| refuse(ErrorKind::Forbidden, crate::chain(&error)))?;
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
     let payload = String::from_utf8_lossy(&decoded.payload);
     let sha256 = payload.rsplit(' ').next().and_then(|word| word.parse().ok());

@@ -4,7 +4,7 @@ mod controller;
 mod inrush;
 mod worker;
 
-pub use controller::{Controller, PowerError};
+pub use controller::Controller;
 
 use crate::clock::now_unix_ns;
 use crate::deployment::{DeploymentId, State};

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the kernel may need to end everything inside.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long `unshare` may need to end by itself once it has collected process 1.
+const OUTER_TIMEOUT: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_millis(10);
 /// What process 1 is told when it shall outlive us.
 pub const KEEP: &str = "keep\n";
@@ -66,10 +68,14 @@ impl Holder {
         self.init.pid
     }
 
-    /// The holder of the cluster in this directory, if it is alive.
+    /// The holder of the cluster in this directory, if it is alive and not about to end: a dying
+    /// process 1 has no arguments any more, but waits for the dead inside to be collected.
     #[must_use]
     pub fn find(run: &RunDir) -> Option<Self> {
-        Self::read(run).filter(|holder| holder.init.is_alive())
+        let is_up = |holder: &Self| {
+            holder.init.is_alive() && !process::arguments(holder.init.pid).is_empty()
+        };
+        Self::read(run).filter(is_up)
     }
 
     /// The holder that the run directory names, dead or alive. A damaged file names none: then
@@ -87,15 +93,17 @@ impl Holder {
         let Some(holder) = Self::read(run) else { return Ok(false) };
         let was_alive = holder.init.is_alive() || holder.outer.is_alive();
         holder.init.kill();
-        holder.outer.kill();
-        let deadline = Instant::now() + END_TIMEOUT;
+        let start = Instant::now();
         loop {
             let pids = holder.members();
             if pids.is_empty() && !holder.init.is_alive() && !holder.outer.is_alive() {
                 break;
             }
-            if Instant::now() > deadline {
+            if start.elapsed() > END_TIMEOUT {
                 return Err(ClusterError::LeftOver { pids, seconds: END_TIMEOUT.as_secs() });
+            }
+            if start.elapsed() > OUTER_TIMEOUT {
+                holder.outer.kill();
             }
             std::thread::sleep(INTERVAL);
         }

@@ -69,7 +69,7 @@ impl Options {
 /// The directory of the running program; for a test, which lies in `deps`, the one above.
 fn own_program_dir() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
-    let dir = program.parent().unwrap_or(Path::new("/"));
+    let dir = program.parent().unwrap_or_else(|| Path::new("/"));
     if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir }.to_owned()
 }
 

@@ -1,0 +1,176 @@
+//! Node images: a root file system as squashfs, and what becomes its first process.
+//!
+//! Archives are streamed into `mksquashfs` and never unpacked here: owners and devices stay as they
+//! are without any right on this machine, and no path can escape.
+
+mod program_lookup;
+mod tar_watch;
+
+pub use tar_watch::TarError;
+
+use crate::compression;
+use crate::hub::{Hub, HubError};
+use crate::program::ProgramError;
+use crate::squashfs;
+use crate::unpack::{Limited, Tee};
+use program_lookup::{DirectoryRoot, Root, is_program};
+use protocol::boot::{ArtifactRef, Mount};
+use protocol::names::ImageName;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Tried in this order when the caller names no init.
+pub const DEFAULT_INITS: [&str; 2] = ["/usr/lib/bare-metal-container/init", "/sbin/init"];
+/// Largest root file system, uncompressed, in bytes.
+const ROOT_BYTES_MAX: u64 = 128 << 30;
+
+/// An imported image, as it stands in the hub's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// What users type.
+    pub name: ImageName,
+    /// The root file system.
+    pub squashfs: ArtifactRef,
+    /// Program and arguments that become PID 1 of the node.
+    pub init: Vec<String>,
+    /// Extra mounts of the image.
+    pub mounts: Vec<Mount>,
+}
+
+/// What the importer decides about an image.
+#[derive(Debug, Clone, Default)]
+pub struct ImageOptions {
+    /// Program and arguments that become PID 1; empty: the first of [`DEFAULT_INITS`] it has.
+    pub init: Vec<String>,
+    /// Mounted on every node that boots it.
+    pub mounts: Vec<Mount>,
+}
+
+/// Why an image cannot be imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The directory is not there.
+    #[error("image directory {path:?}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The archive is refused.
+    #[error("read image archive")]
+    Tar(#[source] TarError),
+    /// `mksquashfs` failed.
+    #[error("make the squashfs file")]
+    Squashfs(#[source] ProgramError),
+    /// Nothing could become PID 1.
+    #[error("the image has no executable {}", candidates.join(" or "))]
+    NoInit {
+        /// What was looked for.
+        candidates: Vec<String>,
+    },
+    /// The store or the hub failed.
+    #[error("store image {name}")]
+    Hub {
+        /// The image.
+        name: ImageName,
+        /// Why.
+        source: HubError,
+    },
+}
+
+/// Imports a root file system from a directory, which the caller must be able to read wholly. An
+/// existing image of that name is replaced; what it referred to stays until [`Hub::sweep`].
+///
+/// # Errors
+/// When the directory cannot be read, lacks an init, or something cannot be written.
+pub fn import_dir(
+    hub: &Hub,
+    name: ImageName,
+    directory: &Path,
+    options: &ImageOptions,
+) -> Result<Image, ImageError> {
+    let fail = |source| ImageError::Directory { path: directory.to_owned(), source };
+    // A directory called `-` or one that starts with `-` would be an option to mksquashfs.
+    let directory = directory.canonicalize().map_err(fail)?;
+    let init = choose_init(&DirectoryRoot::new(&directory), options)?;
+    store(hub, name, init, options, |output| {
+        squashfs::from_directory(&directory, output).map_err(ImageError::Squashfs)?;
+        Ok(None)
+    })
+}
+
+/// Imports a root file system from a tar archive: plain, gzip, xz or zstd. Replaces like
+/// [`import_dir`].
+///
+/// # Errors
+/// When the archive is damaged, hostile or too large, lacks an init, or something cannot be written.
+pub fn import_tar(
+    hub: &Hub,
+    name: ImageName,
+    archive: impl Read,
+    options: &ImageOptions,
+) -> Result<Image, ImageError> {
+    store(hub, name, Vec::new(), options, |output| {
+        let plain = compression::plain(archive).map_err(|error| ImageError::Tar(error.into()))?;
+        let mut running = squashfs::from_tar(output).map_err(ImageError::Squashfs)?;
+        let Some(writer) = running.input() else {
+            return Err(ImageError::Tar(io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        };
+        let reader = Limited::new(plain, ROOT_BYTES_MAX);
+        let mut tee = Tee { reader, writer, writer_failed: false };
+        let watched = tar_watch::watch(&mut tee);
+        let writer_failed = tee.writer_failed;
+        drop(tee);
+        match watched {
+            Err(error) if !writer_failed => Err(ImageError::Tar(error)),
+            // mksquashfs stopped reading: its own message says why.
+            result => {
+                running.finish().map_err(ImageError::Squashfs)?;
+                choose_init(&result.map_err(ImageError::Tar)?, options).map(Some)
+            }
+        }
+    })
+}
+
+fn choose_init(root: &impl Root, options: &ImageOptions) -> Result<Vec<String>, ImageError> {
+    let candidates: Vec<String> = match options.init.first() {
+        Some(program) => vec![program.clone()],
+        None => DEFAULT_INITS.map(str::to_owned).into(),
+    };
+    let found = candidates.iter().find(|candidate| is_program(root, candidate));
+    match found {
+        Some(_) if !options.init.is_empty() => Ok(options.init.clone()),
+        Some(program) => Ok(vec![program.clone()]),
+        None => Err(ImageError::NoInit { candidates }),
+    }
+}
+
+/// Lets `make` write the squashfs file and puts the image into the hub; what `make` returns
+/// replaces `init`.
+fn store(
+    hub: &Hub,
+    name: ImageName,
+    init: Vec<String>,
+    options: &ImageOptions,
+    make: impl FnOnce(&Path) -> Result<Option<Vec<String>>, ImageError>,
+) -> Result<Image, ImageError> {
+    let fail = |source| ImageError::Hub { name: name.clone(), source };
+    let scratch = hub.store().scratch().map_err(|source| fail(source.into()))?;
+    let file = scratch.join("squashfs");
+    let init = make(&file)?.unwrap_or(init);
+    let put = || {
+        let change = hub.change()?;
+        let squashfs = change.adopt(&file)?;
+        let image = Image { name: name.clone(), squashfs, init, mounts: options.mounts.clone() };
+        change.put(&image)?;
+        Ok(image)
+    };
+    put().map_err(fail)
+}
+
+#[cfg(test)]
+mod tests;

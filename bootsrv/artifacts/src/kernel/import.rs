@@ -1,0 +1,270 @@
+//! Imports: from a package or from files to three artifacts and one hub entry.
+
+use super::initrd::{AgentError, Payload};
+use super::module_order::{LoadOrder, module_name};
+use super::module_tree::{BUILD_LINKS, ModuleTree, TreeError};
+use super::{Kernel, PackageError, package, vmlinuz};
+use crate::hub::{Change, Hub, HubError};
+use crate::squashfs;
+use crate::store::StoreError;
+use protocol::boot::ArtifactRef;
+use protocol::names::KernelName;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Most files of a module tree that is imported from a directory.
+const FILES_MAX: usize = 100_000;
+/// Deepest directory of a module tree.
+const DEPTH_MAX: usize = 32;
+
+/// What the site puts into every initrd.
+#[derive(Debug, Clone)]
+pub struct ImportOptions {
+    /// The node agent, statically linked.
+    pub agent: PathBuf,
+    /// The certificate that bootsrv shows to nodes, PEM, without its key.
+    pub certificate_pem: String,
+    /// Modules the agent loads at once, e.g. [`super::DEFAULT_MODULES`].
+    pub initrd_modules: Vec<String>,
+    /// Directories below `/usr/lib/modules/RELEASE` that nodes of the site do not need, e.g.
+    /// [`super::DESKTOP_DIRECTORIES`]; with each byte less the node boots sooner. May be empty.
+    pub left_out: Vec<String>,
+}
+
+/// Why a kernel cannot be imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelError {
+    /// The package is refused.
+    #[error("import kernel package")]
+    Package(#[source] PackageError),
+    /// The module tree cannot be used.
+    #[error("prepare kernel {name}")]
+    Tree {
+        /// The kernel.
+        name: KernelName,
+        /// Why.
+        source: TreeError,
+    },
+    /// The site's part of the initrd cannot be used.
+    #[error("prepare the initrd")]
+    Agent(#[source] AgentError),
+    /// The kernel file cannot be read.
+    #[error("read kernel file {path:?}")]
+    Vmlinuz {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel file is of a kind that cannot be booted this way.
+    #[error("the kernel file is no x86 bzImage")]
+    NotBzImage,
+    /// Kernel and modules do not belong together.
+    #[error("the kernel file is release {kernel}, the module tree is {modules}")]
+    ReleaseMismatch {
+        /// What the kernel file says.
+        kernel: String,
+        /// The module tree's directory name.
+        modules: String,
+    },
+    /// The modules directory is not named like a release.
+    #[error("{path:?} is not named like a kernel release")]
+    NotARelease {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The store or the hub failed.
+    #[error("store kernel {name}")]
+    Hub {
+        /// The kernel.
+        name: KernelName,
+        /// Why.
+        source: HubError,
+    },
+}
+
+/// Imports a Debian `linux-image` package. An existing kernel of that name is replaced; what it
+/// referred to stays until [`Hub::sweep`].
+///
+/// # Errors
+/// When the package is refused or something cannot be written; the hub is then unchanged.
+pub fn import_package(
+    hub: &Hub,
+    name: KernelName,
+    package: impl Read,
+    options: &ImportOptions,
+) -> Result<Kernel, KernelError> {
+    let import = Import::new(hub, name, options)?;
+    let tree = package::unpack(package, import.scratch.path(), &options.left_out)
+        .map_err(KernelError::Package)?;
+    import.finish(&tree)
+}
+
+/// Imports a kernel file and its modules directory (`…/RELEASE`), e.g. a kernel built by hand.
+/// Replaces like [`import_package`].
+///
+/// # Errors
+/// As [`import_package`].
+pub fn import_tree(
+    hub: &Hub,
+    name: KernelName,
+    vmlinuz: &Path,
+    modules: &Path,
+    options: &ImportOptions,
+) -> Result<Kernel, KernelError> {
+    let release = modules
+        .file_name()
+        .and_then(|name| name.to_str())
+        .filter(|name| super::is_release(name))
+        .ok_or_else(|| KernelError::NotARelease { path: modules.to_owned() })?;
+    let import = Import::new(hub, name, options)?;
+    let fail = |source| KernelError::Vmlinuz { path: vmlinuz.to_owned(), source };
+    fs::copy(vmlinuz, import.scratch.join("vmlinuz")).map_err(fail)?;
+    let tree = ModuleTree::new(import.scratch.join("tree"), release, &options.left_out);
+    copy_tree(modules, &tree).map_err(|source| import.tree_error(source))?;
+    import.finish(&tree)
+}
+
+/// Makes the initrd of an imported kernel anew, for another agent, certificate or module list.
+/// Kernel and modules stay the same artifacts. `None`: it is up to date.
+///
+/// # Errors
+/// As [`import_package`].
+pub fn rebuild_initrd(
+    hub: &Hub,
+    kernel: &Kernel,
+    options: &ImportOptions,
+) -> Result<Option<Kernel>, KernelError> {
+    let import = Import::new(hub, kernel.name.clone(), options)?;
+    if import.payload.inputs() == kernel.initrd_inputs {
+        return Ok(None);
+    }
+    let root = import.scratch.join("tree");
+    let source = hub.store().path(&kernel.modules.sha256);
+    squashfs::unpack(&source, &root).map_err(|source| import.tree_error(source.into()))?;
+    let tree = ModuleTree::new(root, &kernel.release, &[]);
+    let initrd = import.scratch.join("initrd");
+    let order = tree
+        .tables()
+        .and_then(|tables| import.payload.write(&tree, &tables, &initrd))
+        .map_err(|source| import.tree_error(source))?;
+    import
+        .put(&kernel.release, &order, |change| {
+            let initrd = change.adopt(&initrd)?;
+            Ok([kernel.vmlinuz.clone(), initrd, kernel.modules.clone()])
+        })
+        .map(Some)
+}
+
+/// One import on its way.
+struct Import<'a> {
+    hub: &'a Hub,
+    name: KernelName,
+    payload: Payload<'a>,
+    scratch: crate::scratch::Scratch,
+}
+
+impl<'a> Import<'a> {
+    fn new(
+        hub: &'a Hub,
+        name: KernelName,
+        options: &'a ImportOptions,
+    ) -> Result<Self, KernelError> {
+        let payload =
+            Payload::read(&options.agent, &options.certificate_pem, &options.initrd_modules)
+                .map_err(KernelError::Agent)?;
+        let scratch = hub.store().scratch().map_err(|source: StoreError| KernelError::Hub {
+            name: name.clone(),
+            source: source.into(),
+        })?;
+        Ok(Self { hub, name, payload, scratch })
+    }
+
+    fn tree_error(&self, source: TreeError) -> KernelError {
+        KernelError::Tree { name: self.name.clone(), source }
+    }
+
+    /// From an unpacked `vmlinuz` and tree to the hub.
+    fn finish(self, tree: &ModuleTree<'_>) -> Result<Kernel, KernelError> {
+        let [vmlinuz, initrd, modules] =
+            ["vmlinuz", "initrd", "modules"].map(|name| self.scratch.join(name));
+        let kernel = vmlinuz::release(&vmlinuz)
+            .map_err(|source| KernelError::Vmlinuz { path: vmlinuz.clone(), source })?
+            .ok_or(KernelError::NotBzImage)?;
+        if kernel != tree.release() {
+            return Err(KernelError::ReleaseMismatch {
+                kernel,
+                modules: tree.release().to_owned(),
+            });
+        }
+        let build = || {
+            let tables = tree.index(self.scratch.path())?;
+            let order = self.payload.write(tree, &tables, &initrd)?;
+            tree.write_squashfs(&modules)?;
+            Ok(order)
+        };
+        let order = build().map_err(|source| self.tree_error(source))?;
+        self.put(&kernel, &order, |change| {
+            Ok([change.adopt(&vmlinuz)?, change.adopt(&initrd)?, change.adopt(&modules)?])
+        })
+    }
+
+    fn put(
+        &self,
+        release: &str,
+        order: &LoadOrder,
+        adopt: impl FnOnce(&Change<'_>) -> Result<[ArtifactRef; 3], HubError>,
+    ) -> Result<Kernel, KernelError> {
+        if !order.missing.is_empty() {
+            log::info!("kernel {} has no module {}", self.name, order.missing.join(", "));
+        }
+        let put = || {
+            let change = self.hub.change()?;
+            let [vmlinuz, initrd, modules] = adopt(&change)?;
+            let kernel = Kernel {
+                name: self.name.clone(),
+                release: release.to_owned(),
+                bytes: vmlinuz.bytes + initrd.bytes + modules.bytes,
+                vmlinuz,
+                initrd,
+                modules,
+                initrd_inputs: self.payload.inputs(),
+                initrd_modules: order.files.iter().map(|file| module_name(file)).collect(),
+                initrd_builtin: order.builtin.clone(),
+                initrd_missing: order.missing.clone(),
+            };
+            change.put(&kernel)?;
+            Ok(kernel)
+        };
+        put().map_err(|source| KernelError::Hub { name: self.name.clone(), source })
+    }
+}
+
+/// Copies the regular files of a modules directory; links and what depmod writes anew stay behind.
+fn copy_tree(source: &Path, tree: &ModuleTree<'_>) -> Result<(), TreeError> {
+    let mut waiting = vec![(source.to_owned(), Vec::<String>::new())];
+    let mut files = 0;
+    while let Some((directory, parts)) = waiting.pop() {
+        let fail = |source| TreeError::File { path: directory.clone(), source };
+        for entry in fs::read_dir(&directory).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let kind = entry.file_type().map_err(fail)?;
+            let mut parts = parts.clone();
+            parts.push(name.clone());
+            files += 1;
+            if files > FILES_MAX || parts.len() > DEPTH_MAX {
+                return Err(fail(io::ErrorKind::FileTooLarge.into()));
+            }
+            if kind.is_dir() && !(parts.len() == 1 && BUILD_LINKS.contains(&name.as_str())) {
+                waiting.push((entry.path(), parts));
+            } else if kind.is_file() {
+                let file = File::open(entry.path()).map_err(fail)?;
+                tree.place(&parts.iter().map(String::as_str).collect::<Vec<_>>(), file)?;
+            }
+        }
+    }
+    Ok(())
+}

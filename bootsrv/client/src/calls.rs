@@ -1,0 +1,230 @@
+//! Every call of `protocol::api`, typed. One line of logic each; names are parsed types, so that
+//! none can leave its place in a path.
+
+use crate::transport::percent_encoded;
+use crate::{Client, ClientError};
+use protocol::api::{
+    CATALOG, CHECK, Catalog, CheckRequest, Checked, ENERGY, IMAGES, ImageView, JOBS, JobRequest,
+    JobView, KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView, NodesRequest,
+    PowerAction, PowerRequest, RESUME, RESUME_FAIL, SUSPEND,
+};
+use protocol::energy::JobEnergy;
+use protocol::job_options::JobOptions;
+use protocol::names::{ImageName, JobId, KernelName, NodeName};
+use std::path::Path;
+
+/// Every call fails with [`ClientError`]: refused by bootsrv, or not reached.
+impl Client {
+    /// Asks for a job's nodes to be booted; repeating it is harmless.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn put_job(&self, job: JobId, request: &JobRequest) -> Result<JobView, ClientError> {
+        self.with_body("PUT", &format!("{JOBS}/{job}"), request)
+    }
+
+    /// Where a job stands.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn job(&self, job: JobId) -> Result<JobView, ClientError> {
+        self.get(&format!("{JOBS}/{job}"))
+    }
+
+    /// Says that a job is over; repeating it is harmless.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn end_job(&self, job: JobId) -> Result<JobView, ClientError> {
+        self.delete(&format!("{JOBS}/{job}"))
+    }
+
+    /// All jobs bootsrv works on; `ended`: those it is done with too.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn jobs(&self, ended: bool) -> Result<Vec<JobView>, ClientError> {
+        self.get(&if ended { format!("{JOBS}?all=true") } else { JOBS.to_owned() })
+    }
+
+    /// A job's energy, one record per try.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn energy(&self, job: JobId) -> Result<Vec<JobEnergy>, ClientError> {
+        self.get(&format!("{ENERGY}/{job}"))
+    }
+
+    /// Passes on what Slurm's ResumeProgram was told.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn resume(&self, request: &NodesRequest) -> Result<(), ClientError> {
+        self.without_answer("POST", RESUME, Some(request))
+    }
+
+    /// Passes on what Slurm's SuspendProgram was told.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn suspend(&self, request: &NodesRequest) -> Result<(), ClientError> {
+        self.without_answer("POST", SUSPEND, Some(request))
+    }
+
+    /// Passes on what Slurm's ResumeFailProgram was told.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn resume_fail(&self, request: &NodesRequest) -> Result<(), ClientError> {
+        self.without_answer("POST", RESUME_FAIL, Some(request))
+    }
+
+    /// What the caller may choose, in a partition and with an account if they are known.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn catalog(
+        &self,
+        partition: Option<&str>,
+        account: Option<&str>,
+    ) -> Result<Catalog, ClientError> {
+        let pairs: Vec<String> = [("partition", partition), ("account", account)]
+            .into_iter()
+            .filter_map(|(key, value)| Some(format!("{key}={}", percent_encoded(value?))))
+            .collect();
+        let mark = if pairs.is_empty() { "" } else { "?" };
+        self.get(&format!("{CATALOG}{mark}{}", pairs.join("&")))
+    }
+
+    /// Would this be accepted?
+    ///
+    /// # Errors
+    /// When it would not, with bootsrv's reason; and as every call.
+    pub fn check_options(&self, request: &CheckRequest) -> Result<Checked, ClientError> {
+        self.with_body("POST", CHECK, request)
+    }
+
+    /// All nodes.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn nodes(&self) -> Result<Vec<NodeView>, ClientError> {
+        self.get(NODES)
+    }
+
+    /// One node.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn node(&self, node: &NodeName) -> Result<NodeView, ClientError> {
+        self.get(&format!("{NODES}/{node}"))
+    }
+
+    /// Makes these the definitions of these nodes (admin).
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn put_nodes(&self, nodes: &[NodeDefinition]) -> Result<(), ClientError> {
+        self.without_answer("PUT", NODES, Some(&nodes))
+    }
+
+    /// Asks for or switches a node's power.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn power(&self, node: &NodeName, action: PowerAction) -> Result<NodeView, ClientError> {
+        self.with_body("PUT", &format!("{NODES}/{node}/power"), &PowerRequest { action })
+    }
+
+    /// What a node last wrote to its serial console.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn console(&self, node: &NodeName) -> Result<String, ClientError> {
+        self.get_text(&format!("{NODES}/{node}/console"))
+    }
+
+    /// Takes a node out of use with a reason, or back into use.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn maintenance(
+        &self,
+        node: &NodeName,
+        body: &Maintenance,
+    ) -> Result<NodeView, ClientError> {
+        self.with_body("PUT", &format!("{NODES}/{node}/maintenance"), body)
+    }
+
+    /// Boots a node with a kernel and an image, without a job (admin).
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn boot(&self, node: &NodeName, options: &JobOptions) -> Result<NodeView, ClientError> {
+        self.with_body("POST", &format!("{NODES}/{node}/boot"), options)
+    }
+
+    /// The kernel hub.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn kernels(&self) -> Result<Vec<KernelView>, ClientError> {
+        self.get(KERNELS)
+    }
+
+    /// One kernel.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn kernel(&self, name: &KernelName) -> Result<KernelView, ClientError> {
+        self.get(&format!("{KERNELS}/{name}"))
+    }
+
+    /// Sends a kernel package (admin).
+    ///
+    /// # Errors
+    /// As every call, and when the file cannot be read.
+    pub fn put_kernel(&self, name: &KernelName, file: &Path) -> Result<KernelView, ClientError> {
+        self.upload(&format!("{KERNELS}/{name}"), file)
+    }
+
+    /// Removes a kernel (admin).
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn delete_kernel(&self, name: &KernelName) -> Result<(), ClientError> {
+        self.without_answer::<()>("DELETE", &format!("{KERNELS}/{name}"), None)
+    }
+
+    /// The image catalog.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn images(&self) -> Result<Vec<ImageView>, ClientError> {
+        self.get(IMAGES)
+    }
+
+    /// One image.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn image(&self, name: &ImageName) -> Result<ImageView, ClientError> {
+        self.get(&format!("{IMAGES}/{name}"))
+    }
+
+    /// Sends an image's root file system as a tar file (admin).
+    ///
+    /// # Errors
+    /// As every call, and when the file cannot be read.
+    pub fn put_image(&self, name: &ImageName, file: &Path) -> Result<ImageView, ClientError> {
+        self.upload(&format!("{IMAGES}/{name}"), file)
+    }
+
+    /// Removes an image (admin).
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn delete_image(&self, name: &ImageName) -> Result<(), ClientError> {
+        self.without_answer::<()>("DELETE", &format!("{IMAGES}/{name}"), None)
+    }
+}

@@ -1,0 +1,190 @@
+//! The sequence: ask bootsrv, poll until the nodes are up, give up at the deadline. Over a server
+//! and a clock, so that tests need neither; knows nothing of Slurm.
+//!
+//! Every request may be repeated, and is, whenever the answer was lost.
+
+use crate::verdict::Verdict;
+use bootsrv_client::ClientError;
+use protocol::api::{JobRequest, JobState, JobView};
+use protocol::error::ErrorKind;
+use protocol::names::JobId;
+use std::time::Duration;
+
+/// Between two looks at a booting job. slurmctld starts the job 40 ms after prolog ends, so this
+/// pause is most of what a user waits in vain; one look is one indexed row at bootsrv.
+const POLL: Duration = Duration::from_millis(100);
+/// After bootsrv did not answer or was busy; it doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(200);
+/// Longest pause: a bootsrv that is back is found within this.
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// How many nodes a message names.
+const NODES_NAMED_MAX: usize = 3;
+
+/// The part of bootsrv's API this sequence needs.
+pub(crate) trait Server {
+    /// Asks for the boot.
+    fn put(&self, job: JobId, request: &JobRequest) -> Result<JobView, ClientError>;
+    /// Where the job stands.
+    fn get(&self, job: JobId) -> Result<JobView, ClientError>;
+}
+
+/// Time since prolog started.
+pub(crate) trait Clock {
+    /// Since the start.
+    fn elapsed(&self) -> Duration;
+    /// Waits.
+    fn sleep(&self, time: Duration);
+}
+
+/// When to give up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Since the start; below Slurm's `PrologEpilogTimeout`.
+    pub(crate) timeout: Duration,
+}
+
+/// Asks and waits.
+pub(crate) fn wait(
+    server: &dyn Server,
+    clock: &dyn Clock,
+    job: JobId,
+    request: &JobRequest,
+    limits: Limits,
+) -> Verdict {
+    let mut asked = false;
+    let mut retry = RETRY_MIN;
+    let mut seen = Seen::Nothing;
+    loop {
+        let answer = if asked { server.get(job) } else { server.put(job, request) };
+        let pause = match answer {
+            Ok(view) => {
+                if let Some(verdict) = judge(&view, request, asked) {
+                    return verdict;
+                }
+                retry = RETRY_MIN;
+                // An older try that is still being cleared away is not ours: ask again.
+                asked = view.restart_count == request.restart_count;
+                seen = Seen::Booting(progress(&view));
+                POLL
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::User | ErrorKind::Forbidden if asked => {
+                    // It knew the job and no longer does: its store was set back. Ask anew.
+                    asked = false;
+                    POLL
+                }
+                ErrorKind::Busy => {
+                    let pause = retry;
+                    if retry == RETRY_MIN {
+                        log::warn!("job={job} {}", error.chain());
+                    }
+                    retry = (retry * 2).min(RETRY_MAX);
+                    seen = Seen::Unavailable(error.chain());
+                    pause
+                }
+                kind @ (ErrorKind::User
+                | ErrorKind::Forbidden
+                | ErrorKind::Site
+                | ErrorKind::Internal) => return refused(kind, error.chain()),
+            },
+        };
+        if clock.elapsed() + pause >= limits.timeout {
+            return seen.give_up(limits.timeout);
+        }
+        clock.sleep(pause);
+    }
+}
+
+/// `None`: wait on.
+fn judge(view: &JobView, request: &JobRequest, asked: bool) -> Option<Verdict> {
+    if view.restart_count > request.restart_count {
+        let reason = format!("try {} of this job has begun meanwhile", view.restart_count + 1);
+        return Some(Verdict::TryAgain { reason, kind: ErrorKind::Busy });
+    }
+    if view.restart_count < request.restart_count {
+        return None;
+    }
+    match view.state {
+        JobState::Booting => None,
+        JobState::Ready => Some(Verdict::Ready {
+            nodes: request.nodes.clone(),
+            power_off_after: view.power_off_after,
+        }),
+        JobState::Failed => Some(failed(view)),
+        // The answer to the very first request may still show how this try ended before slurmctld
+        // was restarted; from then on it is the end of the job.
+        JobState::Ending | JobState::Ended if !asked => None,
+        JobState::Ending | JobState::Ended => Some(Verdict::TryAgain {
+            reason: "the job was ended while its nodes booted".into(),
+            kind: ErrorKind::Busy,
+        }),
+    }
+}
+
+fn failed(view: &JobView) -> Verdict {
+    let Some(failure) = &view.failure else {
+        let reason = format!("bootsrv gives no reason; {}", progress(view));
+        return Verdict::TryAgain { reason, kind: ErrorKind::Internal };
+    };
+    let reason = match &failure.node {
+        Some(node) if !failure.reason.contains(node.as_str()) => {
+            format!("{node}: {}", failure.reason)
+        }
+        _ => failure.reason.clone(),
+    };
+    if failure.hold {
+        Verdict::Hold { reason, kind: ErrorKind::User }
+    } else {
+        Verdict::TryAgain { reason, kind: ErrorKind::Site }
+    }
+}
+
+fn refused(kind: ErrorKind, reason: String) -> Verdict {
+    match kind {
+        ErrorKind::User | ErrorKind::Forbidden => Verdict::Hold { reason, kind },
+        ErrorKind::Busy | ErrorKind::Site | ErrorKind::Internal => {
+            Verdict::TryAgain { reason, kind }
+        }
+    }
+}
+
+/// The nodes that are not ready, for people.
+fn progress(view: &JobView) -> String {
+    let waiting: Vec<String> = view
+        .nodes
+        .iter()
+        .filter(|node| node.state != "ready")
+        .map(|node| format!("{} is {} ({})", node.node, node.state, node.detail))
+        .collect();
+    let more = waiting.len().saturating_sub(NODES_NAMED_MAX);
+    let mut text: Vec<String> = waiting.into_iter().take(NODES_NAMED_MAX).collect();
+    if more > 0 {
+        text.push(format!("{more} more"));
+    }
+    text.join(", ")
+}
+
+/// What was last heard, for the message at the deadline.
+enum Seen {
+    Nothing,
+    Booting(String),
+    Unavailable(String),
+}
+
+impl Seen {
+    fn give_up(self, after: Duration) -> Verdict {
+        let after = after.as_secs();
+        let (reason, kind) = match self {
+            Self::Nothing => (format!("no answer after {after} s"), ErrorKind::Busy),
+            Self::Booting(nodes) => (format!("not up after {after} s: {nodes}"), ErrorKind::Site),
+            Self::Unavailable(reason) => {
+                (format!("gave up after {after} s: {reason}"), ErrorKind::Busy)
+            }
+        };
+        Verdict::TryAgain { reason, kind }
+    }
+}
+
+#[cfg(test)]
+#[path = "deploy_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! From the environment to what is asked of bootsrv. `SPANK_` values come from the user's side and
+//! are parsed as if nobody had ever looked at them.
+
+use crate::verdict::Verdict;
+use bootsrv_client::ClientConfig;
+use bootsrv_client::hook::{Environment, HookError};
+use protocol::api::JobRequest;
+use protocol::error::ErrorKind;
+use protocol::job_env::{HOOK_IMAGE, HOOK_KERNEL};
+use protocol::job_options::{JobOptions, parse_image, parse_kernel};
+
+/// What the environment asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Not our partition and none of our options.
+    Nothing,
+    /// Boot these nodes.
+    Boot(JobRequest),
+    /// It cannot be done, and no waiting helps.
+    Refused { restart_count: u32, verdict: Verdict },
+}
+
+/// Reads the request.
+///
+/// # Errors
+/// When slurmctld's own variables are not there: then this was not started by slurmctld.
+pub(crate) fn read(environment: &Environment, config: &ClientConfig) -> Result<Asked, HookError> {
+    let partition = environment.partition()?;
+    let (kernel, image) = (environment.text(HOOK_KERNEL), environment.text(HOOK_IMAGE));
+    if !config.manages(&partition) && kernel.is_none() && image.is_none() {
+        return Ok(Asked::Nothing);
+    }
+    let facts = environment.job_facts()?;
+    let refused = |reason: String| {
+        let verdict = Verdict::Hold { reason, kind: ErrorKind::User };
+        Ok(Asked::Refused { restart_count: facts.restart_count, verdict })
+    };
+    if !config.manages(&partition) {
+        return refused(unmanaged(&partition, &config.partitions));
+    }
+    let options = match parse(kernel.as_deref(), image.as_deref()) {
+        Ok(options) => options,
+        Err(reason) => return refused(reason),
+    };
+    Ok(Asked::Boot(JobRequest {
+        nodes: facts.nodes,
+        restart_count: facts.restart_count,
+        user: facts.user,
+        uid: facts.uid,
+        account: facts.account,
+        partition: facts.partition,
+        options,
+    }))
+}
+
+fn parse(kernel: Option<&str>, image: Option<&str>) -> Result<JobOptions, String> {
+    let kernel = kernel.map(parse_kernel).transpose();
+    let image = image.map(parse_image).transpose();
+    Ok(JobOptions {
+        kernel: kernel.map_err(|reason| format!("--bmc-kernel: {reason}"))?,
+        image: image.map_err(|reason| format!("--bmc-image: {reason}"))?,
+    })
+}
+
+fn unmanaged(partition: &str, managed: &[String]) -> String {
+    let managed = match managed {
+        [] => "no partition of this cluster does".to_owned(),
+        [one] => format!("partition {one} does"),
+        several => format!("partitions {} do", several.join(", ")),
+    };
+    format!("partition {partition} does not boot nodes for a job: {managed}; resubmit with -p")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn asked(extra: &[(&str, &str)]) -> Asked {
+        let base = [
+            ("SLURM_JOB_ID", "7"),
+            ("SLURM_JOB_NODELIST", "n[1-2]"),
+            ("SLURM_JOB_UID", "2001"),
+            ("SLURM_JOB_USER", "alice"),
+            ("SLURM_JOB_PARTITION", "bmc"),
+        ];
+        let environment = Environment::new(
+            base.iter().chain(extra).map(|(name, value)| (name.into(), value.into())),
+        );
+        let text = "server = \"http://h:1\"\npartitions = [\"bmc\", \"gpu\"]";
+        let config = ClientConfig::parse(text, Path::new("client.toml")).unwrap();
+        read(&environment, &config).unwrap()
+    }
+
+    fn held(asked: Asked) -> String {
+        match asked {
+            Asked::Refused { verdict: Verdict::Hold { reason, kind: ErrorKind::User }, .. } => {
+                reason
+            }
+            other @ (Asked::Nothing | Asked::Boot(_) | Asked::Refused { .. }) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+
+    #[test]
+    fn a_foreign_partition_is_left_alone() {
+        let asked = asked(&[("SLURM_JOB_PARTITION", "cpu"), ("SPANK_BMC_KERNEL", "")]);
+        assert_eq!(asked, Asked::Nothing);
+    }
+
+    #[test]
+    fn our_options_in_a_foreign_partition_are_told() {
+        let reason = held(asked(&[("SLURM_JOB_PARTITION", "cpu"), ("SPANK_BMC_KERNEL", "x")]));
+        assert_eq!(
+            reason,
+            "partition cpu does not boot nodes for a job: partitions bmc, gpu do; resubmit with -p"
+        );
+    }
+
+    #[test]
+    fn a_job_without_options_gets_the_partitions_default() {
+        let Asked::Boot(request) = asked(&[("SLURM_JOB_RESTART_COUNT", "2")]) else { panic!() };
+        assert_eq!((request.restart_count, request.nodes.len()), (2, 2));
+        assert_eq!(request.options, JobOptions::default());
+    }
+
+    #[test]
+    fn forged_values_hold_the_job() {
+        for (name, value, expected) in [
+            ("SPANK_BMC_KERNEL", "../../etc/shadow", "--bmc-kernel: kernel name"),
+            ("SPANK_BMC_KERNEL", "a\nimgfetch x", "--bmc-kernel: kernel name \"a\\nimgfetch x\""),
+            ("SPANK_BMC_IMAGE", "docker://x", "--bmc-image: \"docker://x\" is a reference"),
+            ("SPANK_BMC_IMAGE", &"x".repeat(100_000), "--bmc-image: image name \"xxx"),
+        ] {
+            let reason = held(asked(&[(name, value)]));
+            assert!(reason.starts_with(expected) && reason.len() < 300, "{reason}");
+        }
+    }
+}

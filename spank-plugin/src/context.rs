@@ -1,0 +1,51 @@
+//! Where the plugin runs, what it may ask of that place, and what happens after a moment. Slurm's own
+//! words stay in `ffi`; these are what the decisions are made with, and what tests stand in for.
+
+/// Where Slurm has loaded the plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Context {
+    /// srun, sbatch or salloc: the user's process.
+    Client(Command),
+    /// slurmstepd on the node, as root.
+    Remote,
+    /// slurmd and its prolog and epilog: nothing of ours to do there.
+    Other,
+}
+
+/// The command a user typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    Srun,
+    Sbatch,
+    Salloc,
+}
+
+/// What the C side does after a moment was handled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Nothing: Slurm goes on.
+    Continue,
+    /// The user reads this as an error and the command ends without having submitted anything.
+    Refuse(String),
+    /// The user asked for this text; the command ends with success.
+    Print(String),
+}
+
+/// The process the plugin is loaded into.
+pub(crate) trait Process {
+    fn variable(&self, name: &str) -> Option<String>;
+    /// `None` removes it.
+    fn set_variable(&self, name: &str, value: Option<&str>);
+    /// The command line, program first.
+    fn arguments(&self) -> Vec<String>;
+    /// A line for those who typed `-v`.
+    fn note(&self, text: &str);
+}
+
+/// What Slurm's handle can do for the job, in the contexts where it can.
+pub(crate) trait Job {
+    /// For PrologSlurmctld and EpilogSlurmctld; client contexts only.
+    fn set_for_hooks(&self, name: &str, value: &str) -> Result<(), String>;
+    /// For the tasks; remote context only.
+    fn set_for_tasks(&self, name: &str, value: &str) -> Result<(), String>;
+}

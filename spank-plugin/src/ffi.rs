@@ -1,0 +1,214 @@
+//! The C boundary: the symbols Slurm looks for, and the only unsafe code of the plugin.
+//!
+//! The bindings and the handle are slurm-spank's; its `SPANK_PLUGIN!` macro is not used, because it
+//! owns the option callback. Only there can a wrong value be refused as srun refuses its own, and a
+//! list be printed before srun and salloc ask for a command to run (docs/adr/0004).
+//!
+//! Decides nothing. No panic crosses: each callback is caught, silently but for one line.
+#![expect(unsafe_code, reason = "SPANK is a C interface; this is its one wrapper")]
+
+use crate::context::{After, Command, Context, Job, Process};
+use crate::options::{Given, OptionName};
+use slurm_spank::spank_sys::{ESPANK_SUCCESS, spank_option, spank_option_register, spank_t};
+use slurm_spank::{LogLevel, OptionCache, SpankHandle, init_spank_handle, spank_log};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint};
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+#[unsafe(no_mangle)]
+static plugin_name: [u8; 4] = *b"bmc\0";
+#[unsafe(no_mangle)]
+static plugin_type: [u8; 6] = *b"spank\0";
+#[unsafe(no_mangle)]
+static plugin_version: c_uint = slurm_spank::SLURM_VERSION_NUMBER;
+
+/// Slurm calls one callback at a time; the lock says so to the compiler.
+static GIVEN: Mutex<Option<Given>> = Mutex::new(None);
+
+type Arguments = *const *const c_char;
+
+#[unsafe(no_mangle)]
+extern "C" fn slurm_spank_init(spank: spank_t, count: c_int, arguments: Arguments) -> c_int {
+    with_handle(spank, count, arguments, |context, handle, given| {
+        let arguments = handle.plugin_argv().unwrap_or_default();
+        let (register, after) = crate::init(context, &arguments, &ThisProcess, given);
+        if register && after == After::Continue { register_options(spank) } else { after }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn slurm_spank_init_post_opt(
+    spank: spank_t,
+    count: c_int,
+    arguments: Arguments,
+) -> c_int {
+    with_handle(spank, count, arguments, |context, handle, given| {
+        crate::post_option(context, &ThisProcess, &Handle(handle), given)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn slurm_spank_user_init(spank: spank_t, count: c_int, arguments: Arguments) -> c_int {
+    with_handle(spank, count, arguments, |context, handle, given| {
+        crate::user_init(context, &ThisProcess, &Handle(handle), given)
+    })
+}
+
+extern "C" fn option_callback(value: c_int, text: *const c_char, remote: c_int) -> c_int {
+    guarded(remote != 0, |given| {
+        let Some(name) = OptionName::ALL.into_iter().find(|name| *name as c_int == value) else {
+            return After::Continue;
+        };
+        let text = if text.is_null() {
+            String::new()
+        } else {
+            // SAFETY: not null; Slurm passes a NUL-terminated string that outlives this call.
+            unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+        };
+        match crate::option(name, &text, remote != 0, &ThisProcess, given) {
+            // Slurm adds "Invalid --… argument" and ends the command itself.
+            After::Refuse(sentence) => {
+                spank_log(LogLevel::Error, &sentence);
+                After::Refuse(String::new())
+            }
+            after @ (After::Continue | After::Print(_)) => after,
+        }
+    })
+}
+
+/// Must be done in every context the options are used in, from `slurm_spank_init` (spank(8)).
+fn register_options(spank: spank_t) -> After {
+    for name in OptionName::ALL {
+        let texts = (CString::new(name.long()), CString::new(name.help()));
+        let (Ok(long), Ok(help)) = texts else { return After::Continue };
+        let mut option = spank_option {
+            name: long.as_ptr(),
+            arginfo: c"NAME".as_ptr(),
+            usage: help.as_ptr(),
+            has_arg: 1,
+            val: name as c_int,
+            cb: Some(option_callback),
+        };
+        // SAFETY: the handle is Slurm's; Slurm copies the structure and its strings.
+        let code = unsafe { spank_option_register(spank, &raw mut option) };
+        if code != ESPANK_SUCCESS {
+            let text = format!("bmc: cannot register --{}: SPANK error {code}", name.long());
+            return After::Refuse(text);
+        }
+    }
+    After::Continue
+}
+
+fn with_handle(
+    spank: spank_t,
+    count: c_int,
+    arguments: Arguments,
+    moment: impl FnOnce(Context, &SpankHandle<'_>, &mut Given) -> After,
+) -> c_int {
+    let mut unused = OptionCache::default();
+    let handle = init_spank_handle(spank, count, arguments, &mut unused);
+    let context = context(&handle);
+    let after = guarded(!matches!(context, Context::Client(_)), |given| {
+        match moment(context, &handle, given) {
+            After::Refuse(sentence) if matches!(context, Context::Client(_)) => {
+                spank_log(LogLevel::Error, &sentence);
+                // Slurm ignores an error of a plugin that is not `required` before 25.05, and
+                // prints a riddle for one that is.
+                end(1)
+            }
+            after @ (After::Continue | After::Refuse(_) | After::Print(_)) => after,
+        }
+    });
+    if after == 0 { 0 } else { -1 }
+}
+
+/// Runs a moment. On the node nothing may fail, whatever happens: an error drains it.
+fn guarded(on_node: bool, moment: impl FnOnce(&mut Given) -> After) -> c_int {
+    std::panic::set_hook(Box::new(|_| {}));
+    let after = catch_unwind(AssertUnwindSafe(|| {
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        moment(given.get_or_insert_default())
+    }));
+    match after {
+        Ok(After::Continue) => 0,
+        Ok(After::Print(text)) => {
+            // A closed pipe is the reader's choice.
+            drop(std::io::stdout().write_all(text.as_bytes()));
+            end(0)
+        }
+        Ok(After::Refuse(_)) => {
+            if on_node {
+                0
+            } else {
+                -1
+            }
+        }
+        Err(_) => {
+            spank_log(LogLevel::Error, "[bare-metal container] internal error of spank_bmc.so");
+            if on_node { 0 } else { -1 }
+        }
+    }
+}
+
+#[expect(clippy::exit, reason = "SPANK has no way to end srun, sbatch or salloc without an error")]
+fn end(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+fn context(handle: &SpankHandle<'_>) -> Context {
+    match handle.context() {
+        Ok(slurm_spank::Context::Local) => Context::Client(Command::Srun),
+        Ok(slurm_spank::Context::Allocator) => Context::Client(allocator_command()),
+        Ok(slurm_spank::Context::Remote) => Context::Remote,
+        Ok(slurm_spank::Context::Slurmd | slurm_spank::Context::JobScript) | Err(_) => {
+            Context::Other
+        }
+    }
+}
+
+/// SPANK does not tell sbatch from salloc; the program's file does, whatever it was called as.
+fn allocator_command() -> Command {
+    let program = std::env::current_exe().unwrap_or_default();
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if name.contains("salloc") { Command::Salloc } else { Command::Sbatch }
+}
+
+struct ThisProcess;
+
+impl Process for ThisProcess {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    fn set_variable(&self, name: &str, value: Option<&str>) {
+        // SAFETY: called from `slurm_spank_init` and `slurm_spank_init_post_opt` in srun, sbatch and
+        // salloc only, where Slurm itself calls setenv(3) before and after for every option.
+        unsafe {
+            match value {
+                Some(value) => std::env::set_var(name, value),
+                None => std::env::remove_var(name),
+            }
+        }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect()
+    }
+
+    fn note(&self, text: &str) {
+        spank_log(LogLevel::Verbose, text);
+    }
+}
+
+struct Handle<'a, 'b>(&'a SpankHandle<'b>);
+
+impl Job for Handle<'_, '_> {
+    fn set_for_hooks(&self, name: &str, value: &str) -> Result<(), String> {
+        self.0.job_control_setenv(name, value, true).map_err(|error| error.to_string())
+    }
+
+    fn set_for_tasks(&self, name: &str, value: &str) -> Result<(), String> {
+        self.0.setenv(name, value, true).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,54 @@
+//! srun inside a job: a step runs on the kernel its job has booted and can choose no other.
+
+use crate::context::{After, Process};
+use crate::options::{Given, OptionName, PREFIX, value};
+use protocol::job_env::SLURM_JOB_ID;
+
+/// The name this plugin has in Slurm (`plugin_name`), part of the variables below.
+pub(crate) const PLUGIN_NAME: &str = "bmc";
+
+/// Whether this process runs inside a job.
+pub(crate) fn inside_job(process: &dyn Process) -> bool {
+    process.variable(SLURM_JOB_ID).is_some_and(|value| !value.is_empty())
+}
+
+/// Slurm hands a job's options to every command typed inside the job through variables of its own
+/// (`SLURM_SPANK_` before what prolog sees), and would give them to a nested `sbatch` as if they had
+/// been typed. An `sbatch` inside a job is a new job and chooses anew.
+pub(crate) fn forget_inherited(process: &dyn Process) {
+    if !inside_job(process) {
+        return;
+    }
+    for name in OptionName::ALL {
+        let option = format!("_SLURM_SPANK_OPTION_{PLUGIN_NAME}_{}", name.long().replace('-', "_"));
+        let variables = [
+            option.clone(),
+            format!("SLURM_SPANK_{option}"),
+            format!("SLURM_SPANK_{}", name.hook_variable()),
+        ];
+        for variable in &variables {
+            if process.variable(variable).is_some() {
+                process.set_variable(variable, None);
+            }
+        }
+    }
+}
+
+/// The job's own kernel may be named again; another is refused. `SRUN_BMC_KERNEL` is not looked at:
+/// it may have been set for the job's submission and been inherited.
+pub(crate) fn check(process: &dyn Process, given: &Given) -> After {
+    for name in OptionName::ALL {
+        let Some(wanted) = value(&given.options, name) else { continue };
+        let has = process.variable(name.job_variable());
+        if has.as_deref() != Some(wanted) {
+            let has =
+                has.map_or_else(|| "named none".into(), |has| format!("was started with {has}"));
+            return After::Refuse(format!(
+                "{PREFIX} --{}={wanted}: a step runs on what its job has booted, and this job \
+                 {has}; give the option to sbatch, salloc or an srun outside a job",
+                name.long()
+            ));
+        }
+    }
+    After::Continue
+}

@@ -1,0 +1,217 @@
+//! The plugin without Slurm: each context with a process and a job made of maps.
+
+use crate::context::{After, Command, Context, Job, Process};
+use crate::options::{Given, OptionName};
+use crate::{bootsrv, init, option, post_option, user_init};
+use protocol::api::CatalogEntry;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+struct Fake {
+    variables: RefCell<BTreeMap<String, String>>,
+    hooks: RefCell<Vec<String>>,
+    tasks: RefCell<Vec<String>>,
+    notes: RefCell<Vec<String>>,
+}
+
+impl Fake {
+    fn with(variables: &[(&str, &str)]) -> Self {
+        let fake = Self::default();
+        // Nothing is there, so every check ends as an unchecked acceptance.
+        fake.set_variable("BMC_CLIENT_CONFIG", Some("/nonexistent/client.toml"));
+        variables.iter().for_each(|(name, value)| fake.set_variable(name, Some(value)));
+        fake
+    }
+}
+
+impl Process for Fake {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.borrow().get(name).cloned()
+    }
+    fn set_variable(&self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.variables.borrow_mut().insert(name.into(), value.into()),
+            None => self.variables.borrow_mut().remove(name),
+        };
+    }
+    fn arguments(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn note(&self, text: &str) {
+        self.notes.borrow_mut().push(text.into());
+    }
+}
+
+impl Job for Fake {
+    fn set_for_hooks(&self, name: &str, value: &str) -> Result<(), String> {
+        self.hooks.borrow_mut().push(format!("{name}={value}"));
+        Ok(())
+    }
+    fn set_for_tasks(&self, name: &str, value: &str) -> Result<(), String> {
+        self.tasks.borrow_mut().push(format!("{name}={value}"));
+        Ok(())
+    }
+}
+
+const SBATCH: Context = Context::Client(Command::Sbatch);
+const SRUN: Context = Context::Client(Command::Srun);
+
+fn given(kernel: &str) -> Given {
+    let mut given = Given::default();
+    given.take(OptionName::Kernel, kernel).unwrap();
+    given
+}
+
+fn refusal(after: After) -> String {
+    match after {
+        After::Refuse(sentence) => sentence,
+        other @ (After::Continue | After::Print(_)) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_given_touches_nothing() {
+    let fake = Fake::with(&[]);
+    assert_eq!(post_option(SBATCH, &fake, &fake, &Given::default()), After::Continue);
+    assert!(fake.hooks.borrow().is_empty() && fake.notes.borrow().is_empty());
+}
+
+#[test]
+fn the_command_line_wins_over_the_commands_own_variable() {
+    let fake = Fake::with(&[("SBATCH_BMC_KERNEL", "env"), ("SBATCH_BMC_IMAGE", "debian12")]);
+    assert_eq!(post_option(SBATCH, &fake, &fake, &given("typed")), After::Continue);
+    assert_eq!(*fake.hooks.borrow(), ["BMC_KERNEL=typed", "BMC_IMAGE=debian12"]);
+    assert_eq!(fake.variable("BMC_KERNEL").as_deref(), Some("typed"));
+    assert!(fake.notes.borrow()[0].contains("accepted without a check"), "{:?}", fake.notes);
+
+    let fake = Fake::with(&[("SBATCH_BMC_KERNEL", "x"), ("SALLOC_BMC_KERNEL", "mine")]);
+    post_option(Context::Client(Command::Salloc), &fake, &fake, &Given::default());
+    assert_eq!(*fake.hooks.borrow(), ["BMC_KERNEL=mine"]);
+}
+
+#[test]
+fn wrong_values_are_refused_with_their_source() {
+    let mut nothing = Given::default();
+    let fake = Fake::with(&[("SRUN_BMC_IMAGE", "docker://x")]);
+    let sentence = refusal(option(OptionName::Image, "docker://x", false, &fake, &mut nothing));
+    assert!(
+        sentence.starts_with("[bare-metal container] --bmc-image: \"docker://x\" is a reference")
+    );
+    let sentence = refusal(post_option(SRUN, &fake, &fake, &nothing));
+    assert!(sentence.starts_with("[bare-metal container] SRUN_BMC_IMAGE: "), "{sentence}");
+    let sentence = refusal(option(OptionName::Kernel, "a b", false, &fake, &mut nothing));
+    assert!(sentence.contains("kernel name \"a b\" is not valid"), "{sentence}");
+}
+
+#[test]
+fn a_later_value_replaces_an_earlier_one() {
+    let (fake, mut given) = (Fake::with(&[]), given("first"));
+    assert_eq!(option(OptionName::Kernel, "second", false, &fake, &mut given), After::Continue);
+    assert_eq!(given.options.kernel.unwrap().as_str(), "second");
+}
+
+#[test]
+fn a_job_inside_a_job_chooses_anew() {
+    let fake = Fake::with(&[
+        ("SLURM_JOB_ID", "7"),
+        ("BMC_KERNEL", "outer"),
+        ("SLURM_SPANK__SLURM_SPANK_OPTION_bmc_bmc_kernel", "outer"),
+        ("SLURM_SPANK_BMC_KERNEL", "outer"),
+    ]);
+    let mut given = Given::default();
+    assert_eq!(init(SBATCH, &[], &fake, &mut given), (true, After::Continue));
+    assert_eq!(post_option(SBATCH, &fake, &fake, &given), After::Continue);
+    assert!(fake.hooks.borrow().is_empty());
+    let left: Vec<String> = fake.variables.borrow().keys().cloned().collect();
+    assert_eq!(left, ["BMC_CLIENT_CONFIG", "SLURM_JOB_ID"]);
+}
+
+#[test]
+fn a_step_may_name_its_jobs_kernel_and_no_other() {
+    let fake = Fake::with(&[("SLURM_JOB_ID", "7"), ("BMC_KERNEL", "a"), ("SRUN_BMC_KERNEL", "b")]);
+    assert_eq!(post_option(SRUN, &fake, &fake, &Given::default()), After::Continue);
+    assert_eq!(post_option(SRUN, &fake, &fake, &given("a")), After::Continue);
+    let sentence = refusal(post_option(SRUN, &fake, &fake, &given("b")));
+    assert!(
+        sentence.contains("--bmc-kernel=b") && sentence.contains("started with a"),
+        "{sentence}"
+    );
+    let fake = Fake::with(&[("SLURM_JOB_ID", "7")]);
+    assert!(refusal(post_option(SRUN, &fake, &fake, &given("b"))).contains("named none"));
+    assert!(fake.hooks.borrow().is_empty());
+}
+
+#[test]
+fn on_the_node_nothing_fails_and_only_tasks_are_told() {
+    let (fake, mut given) = (Fake::with(&[]), Given::default());
+    let first = init(Context::Remote, &["typo"], &fake, &mut given);
+    assert_eq!(first, (true, After::Continue));
+    for text in ["help", "a b", "thp-off"] {
+        assert_eq!(option(OptionName::Kernel, text, true, &fake, &mut given), After::Continue);
+    }
+    assert_eq!(post_option(Context::Remote, &fake, &fake, &given), After::Continue);
+    assert_eq!(user_init(Context::Remote, &fake, &fake, &given), After::Continue);
+    assert!(fake.hooks.borrow().is_empty());
+    assert_eq!(*fake.tasks.borrow(), ["BMC_KERNEL=thp-off"]);
+    assert_eq!(init(Context::Other, &[], &fake, &mut given), (false, After::Continue));
+}
+
+#[test]
+fn sbatch_lists_before_it_wants_a_script() {
+    use crate::submit::list_asked_for;
+    let asked = |command, line: &str| {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        list_asked_for(command, &arguments)
+    };
+    for line in ["sbatch --bmc-kernel=help", "sbatch -p bmc -N 2 --bmc-kernel list"] {
+        assert_eq!(asked(Command::Sbatch, line), Some(OptionName::Kernel), "{line}");
+    }
+    assert_eq!(asked(Command::Sbatch, "sbatch --bmc-image=help"), Some(OptionName::Image));
+    // /bin/true stands for the script: what follows is its own.
+    for line in
+        ["sbatch /bin/true --bmc-kernel=help", "sbatch --bmc-kernel=6.1", "sbatch --bmc-kernel"]
+    {
+        assert_eq!(asked(Command::Sbatch, line), None, "{line}");
+    }
+    // srun and salloc come to the option callback in time.
+    assert_eq!(asked(Command::Srun, "srun --bmc-kernel=help"), None);
+}
+
+#[test]
+fn help_texts_say_whose_they_are() {
+    for name in OptionName::ALL {
+        assert!(name.help().starts_with("[bare-metal container] "));
+        assert!(name.help().contains(&format!("--{}=help", name.long())));
+    }
+}
+
+#[test]
+fn plugstack_has_one_option() {
+    let (fake, mut given) = (Fake::with(&[]), Given::default());
+    init(SRUN, &["config=/etc/x.toml"], &fake, &mut given);
+    assert_eq!(given.config.as_deref(), Some(std::path::Path::new("/etc/x.toml")));
+    for bad in ["confg=/x", "config", "config=relative"] {
+        let (register, after) = init(SRUN, &[bad], &fake, &mut given);
+        assert!(!register && refusal(after).contains(bad));
+    }
+}
+
+#[test]
+fn the_list_is_a_table_with_the_default_marked() {
+    let entry = |name: &str, default, description: &str| CatalogEntry {
+        name: name.into(),
+        description: description.into(),
+        default,
+    };
+    let table = bootsrv::table(
+        "KERNEL",
+        &[entry("6.1-cloud", true, "Debian's\x1b[31m"), entry("thp-off", false, "")],
+    );
+    assert_eq!(
+        table,
+        "  KERNEL     DESCRIPTION (* is booted when a job names none)\n\
+         * 6.1-cloud  Debian's[31m\n\
+         \x20 thp-off\n"
+    );
+}
