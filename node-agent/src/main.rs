@@ -1,2 +1,54 @@
-//! Placeholder.
-fn main() {}
+//! The node agent: first process of a node's initrd, and afterwards its heartbeat.
+//!
+//! One program under three names: the kernel starts it as the first process, that one starts it
+//! again as `heartbeats`, and the kernel calls it as `modprobe` while the node's root is not there
+//! yet. Only this file looks at names and arguments.
+
+mod accounts;
+mod arguments;
+mod boot;
+mod card;
+mod clock;
+mod console;
+mod download;
+mod files;
+mod glob;
+mod hand_over;
+mod heartbeats;
+mod module_tree;
+mod modules;
+mod mount_options;
+mod mounts;
+mod netlink;
+mod power;
+mod power_button;
+mod report;
+mod root;
+mod server;
+mod setting_path;
+mod settings;
+mod sys;
+mod tls;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let name = arguments.first().and_then(|name| name.rsplit('/').next()).unwrap_or_default();
+    if std::process::id() == 1 {
+        boot::run()
+    }
+    if name == "modprobe" {
+        let found = arguments.last().is_some_and(|module| modules::answer_kernel(module));
+        return if found { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if arguments.get(1).is_some_and(|argument| argument == "heartbeats") {
+        if let Err(error) = heartbeats::run() {
+            console::say(format_args!("heartbeats ended: {error:#}"));
+        }
+        return ExitCode::FAILURE;
+    }
+    console::say(format_args!("this is the first process of a node, not a command"));
+    ExitCode::from(2)
+}

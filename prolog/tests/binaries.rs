@@ -1,6 +1,6 @@
 //! The real programs against a small bootsrv with a munged of its own, and a scontrol that writes
 //! down what it is told.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test may fail it")]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use bootsrv_client::test_server::{Answer, Seen, TestServer};
 use protocol::error::{ApiError, ErrorKind};

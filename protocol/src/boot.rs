@@ -13,6 +13,9 @@ pub const ARG_GATEWAY: &str = "bmc.gateway";
 pub const ARG_MAC: &str = "bmc.mac";
 /// Kernel argument: base URL of bootsrv for the agent, e.g. `https://10.77.0.1:8443`.
 pub const ARG_SERVER: &str = "bmc.server";
+/// Kernel argument: base URL below which `/artifacts/{sha256}` is fetched, if not the agent's; may
+/// be plain HTTP or a cache, e.g. `http://10.77.0.1:8080`: the plan's digests prove the content.
+pub const ARG_ARTIFACTS: &str = "bmc.artifacts";
 
 /// Where the boot token's initrd puts the token: one line, mode 0600.
 pub const TOKEN_FILE: &str = "/boot-token";

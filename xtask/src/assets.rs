@@ -30,16 +30,26 @@ pub(crate) fn prepare() -> Result<()> {
             fetch_kernel(&file, suite, metapackage).with_context(|| format!("fetching kernel {name}"))?;
         }
     }
+    node_image()
+}
+
+/// Builds the node image, anew when its builder has changed.
+fn node_image() -> Result<()> {
     let image = directory().join("debian12.tar");
-    if !image.exists() {
-        let partial = directory().join("debian12.tar.partial");
-        run(
-            &build::programs().join("build-node-image").to_string_lossy(),
-            ["--suite".as_ref(), "bookworm".as_ref(), "--output".as_ref(), partial.as_os_str()],
-        )?;
-        std::fs::rename(partial, image)?;
+    let stamp = directory().join("debian12.stamp");
+    let builder = ["node-image/init", "node-image/finish", "src/node_image.rs"]
+        .map(|name| std::fs::read_to_string(root().join("bootsrv/artifacts").join(name)));
+    let builder = builder.into_iter().collect::<Result<String, _>>()?;
+    if image.exists() && std::fs::read_to_string(&stamp).is_ok_and(|made_by| made_by == builder) {
+        return Ok(());
     }
-    Ok(())
+    let partial = directory().join("debian12.partial.tar");
+    run(
+        &build::programs().join("build-node-image").to_string_lossy(),
+        ["--suite".as_ref(), "bookworm".as_ref(), "--output".as_ref(), partial.as_os_str()],
+    )?;
+    std::fs::rename(partial, image)?;
+    Ok(std::fs::write(stamp, builder)?)
 }
 
 fn fetch_kernel(file: &Path, suite: &str, metapackage: &str) -> Result<()> {

@@ -211,6 +211,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::{Fake, Rules};
 
     #[tokio::test]
     async fn unusable_accounts_are_refused_before_anything_is_sent() {
@@ -228,5 +229,63 @@ mod tests {
         let mut address = good;
         address.cipher_suite = Some(0);
         assert!(matches!(Client::connect(address).await, Err(IpmiError::UnknownCipherSuite(0))));
+    }
+
+    fn rules(suite: CipherSuite) -> Rules {
+        let answer = Box::new(|_, _, _: &[u8]| (0, vec![0x01, 0x10, 0x00]));
+        Rules { suite, login_privilege: 4, session_privilege: 4, answer }
+    }
+
+    #[tokio::test]
+    async fn the_strongest_suite_that_the_controller_knows_is_taken() {
+        for suite in CipherSuite::ALL {
+            let fake = Fake::start(rules(suite)).await;
+            let mut client = fake.connect().await.unwrap();
+            assert_eq!(client.cipher_suite(), suite);
+            assert_eq!(client.privilege(), Privilege::Administrator);
+            assert!(client.chassis_status().await.unwrap().power_on);
+            client.close().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operator_account_gets_an_operator_session() {
+        for (login_privilege, session_privilege) in [(3, 4), (3, 3), (4, 3)] {
+            let fake = Fake::start(Rules {
+                login_privilege,
+                session_privilege,
+                ..rules(CipherSuite::Sha256)
+            })
+            .await;
+            let mut client = fake.connect().await.unwrap();
+            assert_eq!(client.privilege(), Privilege::Operator);
+            client.chassis_status().await.unwrap();
+        }
+        let user = Rules { login_privilege: 2, ..rules(CipherSuite::Sha256) };
+        let error = Fake::start(user).await.connect().await.unwrap_err();
+        assert!(matches!(error, IpmiError::AuthenticationRefused { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_busy_controller_is_asked_again_but_not_for_ever() {
+        for (busy, works) in [(0, true), (2, true), (3, false)] {
+            let mut asked = 0;
+            let answer = Box::new(move |_, _, _: &[u8]| {
+                asked += 1;
+                if asked <= busy { (0xC0, vec![]) } else { (0, vec![0x01, 0x10, 0x00]) }
+            });
+            let fake = Fake::start(Rules { answer, ..rules(CipherSuite::Sha256) }).await;
+            let status = fake.connect().await.unwrap().chassis_status().await;
+            assert_eq!(status.is_ok(), works, "{status:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_short_answer_is_malformed() {
+        let answer = Box::new(|_, _, _: &[u8]| (0, vec![0x01]));
+        let fake = Fake::start(Rules { answer, ..rules(CipherSuite::Sha256) }).await;
+        let mut client = fake.connect().await.unwrap();
+        let error = client.chassis_status().await.unwrap_err();
+        assert!(matches!(error, IpmiError::Malformed { .. }), "{error:?}");
     }
 }

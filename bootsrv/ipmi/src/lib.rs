@@ -10,6 +10,8 @@ mod client;
 mod command;
 mod completion;
 mod error;
+#[cfg(test)]
+mod fake;
 mod link;
 mod session;
 mod wire;

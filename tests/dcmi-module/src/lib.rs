@@ -83,7 +83,10 @@ pub extern "C" fn ipmi_sim_module_print_version(_system: *mut c_void, _options: 
 /// `options` is null or a C string, as `ipmi_sim` gives it.
 #[expect(unsafe_code, reason = "the simulator looks the function up by this name")]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ipmi_sim_module_init(_system: *mut c_void, options: *const c_char) -> c_int {
+pub unsafe extern "C" fn ipmi_sim_module_init(
+    _system: *mut c_void,
+    options: *const c_char,
+) -> c_int {
     /// `EINVAL`.
     const INVALID: c_int = 22;
     if options.is_null() {
@@ -126,10 +129,11 @@ unsafe extern "C" fn handle(
         |meter| meter.lock().unwrap_or_else(PoisonError::into_inner).answer(command, request),
     );
     let bytes = bytes.get(..ANSWER_BYTES_MAX).unwrap_or(&bytes);
+    let length = c_uint::try_from(bytes.len()).unwrap_or(0);
     // SAFETY: the simulator's buffer has 255 bytes, more than ANSWER_BYTES_MAX; both are its own
     // and nobody else uses them during the call.
     unsafe {
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), answer, bytes.len());
-        *answer_length = bytes.len() as c_uint;
+        *answer_length = length;
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use tests::cluster::layout::DEFAULT_DIR;
 use tests::cluster::{Cluster, Fault, Node, Options};
+use tests::product::{self, Assets, demo};
 
 /// A virtual cluster: real Slurm, QEMU nodes with baseboard controllers, in namespaces of its own.
 #[derive(Debug, Parser)]
@@ -33,6 +34,15 @@ enum Verb {
         /// Remove the whole run directory first.
         #[arg(long)]
         fresh: bool,
+        /// Slurm, controllers and nodes only, without our product.
+        #[arg(long)]
+        bare: bool,
+    },
+    /// Run jobs with different kernels on a cluster of its own, print what they saw, and remove it.
+    Demo {
+        /// How many nodes.
+        #[arg(long, default_value_t = 2)]
+        nodes: u8,
     },
     /// Show what runs.
     Status,
@@ -88,11 +98,20 @@ fn main() -> ExitCode {
 
 fn run(Arguments { dir, verb }: Arguments) -> anyhow::Result<ExitCode> {
     match verb {
-        Verb::Up { nodes, memory, programs, fresh } => {
+        Verb::Demo { nodes } => {
+            let dir = dir.with_file_name("demo");
+            demo::run(Options { dir, nodes, fresh: true, ..Options::default() })?;
+        }
+        Verb::Up { nodes, memory, programs, fresh, bare } => {
             let default = Options::default();
             let program_dir = programs.unwrap_or_else(|| default.program_dir.clone());
             let options = Options { dir, nodes, memory_mib: memory, program_dir, fresh, ..default };
-            let cluster = Cluster::up(options)?;
+            let cluster = if bare {
+                Cluster::up(options)?
+            } else {
+                let assets = Assets::beside(&options.program_dir);
+                product::up(options, &assets)?
+            };
             for note in cluster.notes() {
                 println!("{note}");
             }
@@ -114,7 +133,8 @@ fn run(Arguments { dir, verb }: Arguments) -> anyhow::Result<ExitCode> {
             let cluster = Cluster::attach(&dir)?;
             if follow {
                 let mut tail = Command::new("/usr/bin/tail");
-                tail.args(["--lines=+1", "--follow=name", "--retry"]).arg(cluster.console_path(node));
+                tail.args(["--lines=+1", "--follow=name", "--retry"])
+                    .arg(cluster.console_path(node));
                 return forward(tail);
             }
             print!("{}", cluster.console(node)?);

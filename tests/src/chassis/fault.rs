@@ -14,7 +14,7 @@ pub enum Fault {
     IgnorePower,
     /// The network card has no boot ROM: the firmware finds nothing to boot.
     NoBoot,
-    /// A machine check a second after the kernel is up, so that it panics.
+    /// The kernel jumps to nowhere about two seconds after its start, and panics.
     Panic,
 }
 

@@ -14,7 +14,10 @@ pub fn close_on_exec() {
     // All are collected first: the directory's own descriptor is among them and closed afterwards.
     let numbers: Vec<i32> = numbers.filter(|number| *number > 2).collect();
     for number in numbers {
-        #[expect(unsafe_code, reason = "the descriptors are inherited: only their numbers are known")]
+        #[expect(
+            unsafe_code,
+            reason = "the descriptors are inherited: only their numbers are known"
+        )]
         // SAFETY: the borrow ends with the call; a number that is no longer open makes fcntl
         // answer EBADF and nothing else; -1, the only forbidden value, is filtered out above.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };

@@ -4,6 +4,7 @@
 //! It must not know Slurm or the boot server. Every call is short: the controller waits for it.
 
 pub mod control;
+mod debugger;
 pub mod fault;
 pub mod inherited;
 pub mod panic;

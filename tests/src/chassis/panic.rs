@@ -1,49 +1,78 @@
-//! Makes a node's kernel panic for real: an uncorrectable machine check, as a broken memory module
-//! would cause it. It works for any kernel and any amount of memory.
+//! Makes a node's kernel panic for real: while it idles it is made to go on at address 0. The idle
+//! task dies of that, and the kernel with it ("Attempted to kill the idle task!"). It needs nothing
+//! of the kernel, whatever its build, arguments or amount of memory.
 
+use crate::chassis::debugger::Stopped;
 use crate::chassis::{Chassis, ChassisError, qemu, qmp};
+use std::io;
 use std::time::{Duration, Instant};
 
 /// How long to wait for a kernel before giving up.
 const KERNEL_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often to look.
-const INTERVAL: Duration = Duration::from_millis(250);
-/// Time for the kernel to start its console once it takes machine checks.
-const AFTER_KERNEL: Duration = Duration::from_secs(1);
-/// Bit 6 of control register 4: machine checks are taken. The firmware never sets it; an
-/// operating system sets it early, and a machine check before that would only reset the machine.
-const MACHINE_CHECK_ENABLE: u64 = 1 << 6;
-/// Bank 1, valid, uncorrected, enabled, processor context corrupt; "machine check in progress".
-/// Arguments of QEMU's `mce`: cpu, bank, status, global status, address, misc.
-const MACHINE_CHECK: &str = "mce 0 1 0xbe00000000000000 0x4 0 0";
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Time for the kernel to start its console after it was first seen idle.
+const AFTER_KERNEL: Duration = Duration::from_secs(2);
+/// Bit 10 of the extended feature register: the processor is in 64-bit mode, where no firmware or
+/// iPXE of our nodes ever is.
+const LONG_MODE: u64 = 1 << 10;
 
 impl Chassis {
-    /// Waits until the node's kernel takes machine checks, then sends it one. Ends quietly when the
-    /// node is switched off before.
+    /// Waits until the node's kernel is up, then makes it panic. Ends quietly when the node is
+    /// switched off before.
     ///
     /// # Errors
-    /// When QEMU does not accept the machine check.
+    /// When QEMU does not do as the debugger says.
     pub fn panic_when_up(&self) -> Result<(), ChassisError> {
-        let socket = self.file("qmp");
         let deadline = Instant::now() + KERNEL_TIMEOUT;
+        let mut due = None;
+        let mut refusal = None;
         while Instant::now() < deadline && qemu::running(&self.run.node(self.node)).is_some() {
-            // A busy control socket is asked again at the next look.
-            let registers = qmp::human_command(&socket, "info registers").unwrap_or_default();
-            if takes_machine_checks(&registers) {
-                std::thread::sleep(AFTER_KERNEL);
-                qmp::human_command(&socket, MACHINE_CHECK)?;
-                return Ok(());
+            if self.is_kernel_idle() {
+                let due = *due.get_or_insert_with(|| Instant::now() + AFTER_KERNEL);
+                if Instant::now() > due {
+                    // A refusal counts only if no later try succeeds.
+                    match self.try_panic() {
+                        Ok(true) => return Ok(()),
+                        Ok(false) => {}
+                        Err(source) => refusal = Some(source),
+                    }
+                }
             }
             std::thread::sleep(INTERVAL);
         }
-        Ok(())
+        refusal.map_or(Ok(()), |source| {
+            Err(ChassisError::Control { command: "the debugger".to_owned(), source })
+        })
+    }
+
+    /// Stops the machine and looks again: only now does it stay idle.
+    fn try_panic(&self) -> io::Result<bool> {
+        let mut stopped = Stopped::stop(&self.file("debugger"))?;
+        let is_idle = self.is_kernel_idle();
+        if is_idle {
+            stopped.jump_to_nowhere()?;
+        }
+        stopped.release()?;
+        Ok(is_idle)
+    }
+
+    fn is_kernel_idle(&self) -> bool {
+        // A busy control socket is asked again at the next look.
+        let registers = qmp::human_command(&self.file("qmp"), "info registers").unwrap_or_default();
+        is_kernel_idle(&registers)
     }
 }
 
-fn takes_machine_checks(registers: &str) -> bool {
-    let value = registers.split("CR4=").nth(1).and_then(|rest| rest.split_whitespace().next());
-    let value = value.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    value.is_some_and(|value| value & MACHINE_CHECK_ENABLE != 0)
+/// In 64-bit mode, at the highest privilege, halted until the next interrupt.
+fn is_kernel_idle(registers: &str) -> bool {
+    let value = |name: &str| {
+        let rest = registers.split(name).nth(1)?;
+        u64::from_str_radix(rest.split_whitespace().next()?, 16).ok()
+    };
+    value("EFER=").is_some_and(|value| value & LONG_MODE != 0)
+        && value("CPL=") == Some(0)
+        && value("HLT=") == Some(1)
 }
 
 #[cfg(test)]
@@ -51,9 +80,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_control_register_tells_firmware_from_kernel() {
-        assert!(!takes_machine_checks("CR0=60000011 CR3=00000000 CR4=00000000\r\nDR0=0"));
-        assert!(takes_machine_checks("CR0=80050033 CR2=0 CR3=1 CR4=000006f0\r\nDR0=0"));
-        assert!(!takes_machine_checks(""));
+    fn only_an_idle_kernel_is_taken_for_one() {
+        let registers = |efer, cpl, hlt| {
+            format!(
+                "RFL=00000246 [---Z-P-] CPL={cpl} II=0 A20=1 SMM=0 HLT={hlt}\r\nEFER={efer}\r\n"
+            )
+        };
+        let kernel = "0000000000000d01";
+        assert!(is_kernel_idle(&registers(kernel, 0, 1)));
+        assert!(!is_kernel_idle(&registers(kernel, 0, 0)), "busy");
+        assert!(!is_kernel_idle(&registers(kernel, 3, 0)), "a program");
+        assert!(!is_kernel_idle(&registers("0000000000000000", 0, 1)), "firmware");
+        assert!(!is_kernel_idle(""));
     }
 }

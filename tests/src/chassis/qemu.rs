@@ -31,7 +31,7 @@ pub fn running(node_dir: &Path) -> Option<u32> {
 impl Chassis {
     /// Starts QEMU and returns when it has its pid file and its control socket.
     pub(crate) fn start(&self, fault: Fault) -> Result<(), ChassisError> {
-        for stale in ["qemu.pid", "qmp", "virtiofs.sock"] {
+        for stale in ["qemu.pid", "qmp", "virtiofs.sock", "debugger"] {
             self.forget(stale)?;
         }
         self.set_console_aside()?;
@@ -82,8 +82,11 @@ impl Chassis {
     fn set_console_aside(&self) -> Result<(), ChassisError> {
         let path = self.file("console.log");
         if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > CONSOLE_BYTES_MAX) {
-            fs::rename(&path, self.file("console.log.1"))
-                .map_err(|source| ChassisError::File { doing: "rename", path, source })?;
+            fs::rename(&path, self.file("console.log.1")).map_err(|source| ChassisError::File {
+                doing: "rename",
+                path,
+                source,
+            })?;
         }
         Ok(())
     }
@@ -145,6 +148,15 @@ impl Chassis {
         }
         for (name, value) in options {
             arguments.extend([format!("-{name}"), value]);
+        }
+        if fault == Fault::Panic {
+            let socket = path("debugger");
+            arguments.extend([
+                "-chardev".to_owned(),
+                format!("socket,id=debugger0,path={socket},server=on,wait=off"),
+                "-gdb".to_owned(),
+                "chardev:debugger0".to_owned(),
+            ]);
         }
         arguments
     }

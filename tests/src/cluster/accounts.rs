@@ -66,9 +66,6 @@ mod tests {
         assert!(passwd().contains("alice:x:2001:2001:alice:/home/alice:/bin/bash\n"));
         assert!(group().ends_with("nogroup:x:65534:\n"));
         assert!(passwd().lines().all(|line| line.split(':').count() == 7));
-        assert_eq!(
-            hosts(2),
-            "127.0.0.1 localhost\n10.77.0.1 head\n10.77.0.11 n1\n10.77.0.12 n2\n"
-        );
+        assert_eq!(hosts(2), "127.0.0.1 localhost\n10.77.0.1 head\n10.77.0.11 n1\n10.77.0.12 n2\n");
     }
 }

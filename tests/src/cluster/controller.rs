@@ -121,7 +121,8 @@ pub fn sensor_records(node: Node) -> String {
         ("sensor_minimum", "0"),
     ];
     let record = |kind: u8, fields: &[(&str, &str)], name: &str| {
-        let lines: String = fields.iter().map(|(key, value)| format!("\t{key}\t{value}\n")).collect();
+        let lines: String =
+            fields.iter().map(|(key, value)| format!("\t{key}\t{value}\n")).collect();
         format!("sdr type {kind}\n{lines}\tid_string\t\"{name}\"\nendsdr\n")
     };
     record(18, &locator, &node.to_string()) + &record(1, &sensor, "Pwr Consumption")
@@ -135,11 +136,11 @@ mod tests {
     #[test]
     fn the_controller_calls_the_chassis_program_for_its_node() {
         let run = RunDir::new(Path::new("/var/tmp/x")).unwrap();
-        let passwords = Passwords { admin: "a".into(), operator: "b".into() };
+        let passwords = Passwords { admin: "one".into(), operator: "two".into() };
         let text = lan_conf(&run, "n3".parse().unwrap(), &passwords);
         assert!(text.contains("chassis_control \"/var/tmp/x/bin/vcluster-chassis /var/tmp/x n3\""));
         assert!(text.contains("addr 10.77.1.13 623\n"));
-        assert!(text.contains("user 3 true \"operator\" \"b\" operator"));
-        assert!(!format!("{passwords:?}").contains('a'));
+        assert!(text.contains("user 3 true \"operator\" \"two\" operator"));
+        assert!(!format!("{passwords:?}").contains("one"));
     }
 }

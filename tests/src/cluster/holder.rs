@@ -198,10 +198,8 @@ fn wait_until_ready(run: &RunDir, lifeline: &mut Lifeline) -> Result<Holder> {
         })
     });
     let Some(holder) = holder else { return Err(ClusterError::NotUp { dir: run.path().into() }) };
-    let text = serde_json::to_string(&holder).map_err(|error| ClusterError::Damaged {
-        path: run.holder(),
-        rule: error.to_string(),
-    })?;
+    let text = serde_json::to_string(&holder)
+        .map_err(|error| ClusterError::Damaged { path: run.holder(), rule: error.to_string() })?;
     write(&run.holder(), text, PUBLIC)?;
     Ok(holder)
 }

@@ -116,8 +116,7 @@ pub(crate) fn set_access(path: &Path, access: Access) -> Result<()> {
 /// Removes a file or a tree; what does not exist is fine.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-    let removed =
-        if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     removed.map_err(file("remove", path))
 }
 

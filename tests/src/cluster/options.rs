@@ -79,9 +79,8 @@ mod tests {
 
     #[test]
     fn limits_are_kept() {
-        let check = |nodes, memory_mib| {
-            Options { nodes, memory_mib, ..Options::default() }.check().is_ok()
-        };
+        let check =
+            |nodes, memory_mib| Options { nodes, memory_mib, ..Options::default() }.check().is_ok();
         assert!(check(1, 512) && check(NODES_MAX, 512));
         assert!(!check(0, 512) && !check(NODES_MAX + 1, 512) && !check(2, 64));
     }

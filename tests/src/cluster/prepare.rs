@@ -17,8 +17,7 @@ use std::process::Command;
 
 /// What belongs to one life of the cluster. `etc`, `etc-slurm`, `state` and `home` belong to the
 /// caller and stay, as do the munge key and the passwords.
-const RESET: [&str; 8] =
-    ["bin", "lib", "log", "spool", "pids", "overlay", "network", "init.ready"];
+const RESET: [&str; 8] = ["bin", "lib", "log", "spool", "pids", "overlay", "network", "init.ready"];
 /// Readable by its owner only.
 const SECRET: u32 = 0o400;
 /// A munge key's length in bytes (munge's own default; its maximum is 1024).
@@ -90,7 +89,10 @@ fn copy_texts(run: &RunDir, options: &Options) -> Result<()> {
     for (name, text) in [
         ("slurm.conf", slurm::slurm_conf(&options.hardware())),
         ("cgroup.conf", slurm::cgroup_conf()),
-        ("plugstack.conf", slurm::plugstack_conf(options.program_dir.join("libspank_bmc.so").is_file())),
+        (
+            "plugstack.conf",
+            slurm::plugstack_conf(options.program_dir.join("libspank_bmc.so").is_file()),
+        ),
     ] {
         let path = run.join("etc-slurm").join(name);
         let is_ours = |old: String| old.starts_with(GENERATED);

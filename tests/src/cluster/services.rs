@@ -74,7 +74,8 @@ pub(crate) fn start(run: &RunDir, inside: &Inside, service: &Service) -> Result<
     let deadline = Instant::now() + READY_TIMEOUT;
     while !is_ready(run, inside, service)? {
         // A service that ends at once will not become ready; slurmctld writes its pid file late.
-        let ended = inside.service_pid(&service.name).is_some() && !inside.is_running(&service.name);
+        let ended =
+            inside.service_pid(&service.name).is_some() && !inside.is_running(&service.name);
         if ended || Instant::now() > deadline {
             return Err(ClusterError::NotReady {
                 what: service.name.clone(),

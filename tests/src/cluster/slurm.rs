@@ -40,7 +40,6 @@ SlurmdPidFile=/run/slurmd.pid
 SlurmdLogFile=/var/log/slurmd.log
 SlurmdParameters=config_overrides
 SlurmctldParameters=enable_configless,power_save_interval=1
-PlugStackConfig=plugstack.conf
 ProctrackType=proctrack/cgroup
 TaskPlugin=task/cgroup,task/affinity
 JobAcctGatherType=jobacct_gather/cgroup

@@ -11,7 +11,8 @@ const SCRIPT: &str = "echo \"kernel $(uname -r) on $(hostname)\"; \
     echo \"huge pages: $(cat /sys/kernel/mm/transparent_hugepage/enabled)\"; sleep 10";
 
 /// Kernel asked for, and what the job must see.
-const JOBS: [(&str, &str); 3] = [("thp-off", "[never]"), ("thp-always", "[always]"), ("6.12-cloud", "6.12.")];
+const JOBS: [(&str, &str); 3] =
+    [("thp-off", "[never]"), ("thp-always", "[always]"), ("6.12-cloud", "6.12.")];
 
 /// Longest a job may take from submission to its end.
 const JOB_SECONDS: u64 = 240;
@@ -38,13 +39,17 @@ pub fn run(options: Options) -> Result<()> {
     for (kernel, expected, job) in jobs {
         let job = job?;
         wait_until(Duration::from_secs(JOB_SECONDS), &format!("job {job} has ended"), || {
-            Ok(show(&cluster, &["scontrol", "show", "job", "-o", &job])?.contains("JobState=COMPLETED"))
+            Ok(show(&cluster, &["scontrol", "show", "job", "-o", &job])?
+                .contains("JobState=COMPLETED"))
         })
         .with_context(|| explain(&cluster, &job))?;
         let printed = std::fs::read_to_string(dir.join(format!("home/alice/{job}.out")))?;
         say(&format!("job {job} ({kernel}) printed:"));
         println!("{printed}");
-        ensure!(printed.contains(expected), "job {job} with kernel {kernel} did not see {expected}");
+        ensure!(
+            printed.contains(expected),
+            "job {job} with kernel {kernel} did not see {expected}"
+        );
     }
     say("waiting for the nodes to be off");
     wait_until(Duration::from_secs(90), "all nodes are off", || {
@@ -58,7 +63,9 @@ pub fn run(options: Options) -> Result<()> {
         Ok(check(bmc(&cluster, &["status"])?)?.lines().count() <= 1)
     })?;
     for job in 1..=JOBS.len() {
-        say(&format!("bmc status {job}; bmc energy {job}   (watts are simulated: tests/POWER_MODEL.md)"));
+        say(&format!(
+            "bmc status {job}; bmc energy {job}   (watts are simulated: tests/POWER_MODEL.md)"
+        ));
         println!("{}", check(bmc(&cluster, &["status", &job.to_string()])?)?);
         println!("{}", check(bmc(&cluster, &["energy", &job.to_string()])?)?);
     }
@@ -71,7 +78,14 @@ pub fn run(options: Options) -> Result<()> {
 fn submit(cluster: &Cluster, kernel: &str) -> Result<String> {
     let option = format!("--bmc-kernel={kernel}");
     let wrap = format!("--wrap={SCRIPT}");
-    let words = ["sbatch", "--parsable", "--chdir=/home/alice", "--output=/home/alice/%j.out", &option, &wrap];
+    let words = [
+        "sbatch",
+        "--parsable",
+        "--chdir=/home/alice",
+        "--output=/home/alice/%j.out",
+        &option,
+        &wrap,
+    ];
     Ok(check(cluster.run("alice", &words)?)?.trim().to_owned())
 }
 
@@ -81,7 +95,8 @@ fn show(cluster: &Cluster, words: &[&str]) -> Result<String> {
 
 fn explain(cluster: &Cluster, job: &str) -> String {
     let shown = show(cluster, &["scontrol", "show", "job", job]).unwrap_or_default();
-    let status = bmc(cluster, &["status", job]).and_then(check).unwrap_or_else(|error| format!("{error:#}"));
+    let status =
+        bmc(cluster, &["status", job]).and_then(check).unwrap_or_else(|error| format!("{error:#}"));
     let nodes = show(cluster, &["sinfo", "-N", "-l"]).unwrap_or_default();
     format!("{shown}\n{status}\n{nodes}")
 }

@@ -17,7 +17,10 @@ const PROFILES: [(&str, &str); 6] = [
     ("smt-off", include_str!("../../../examples/profiles/smt-off.toml")),
     ("rfs-on", include_str!("../../../examples/profiles/rfs-on.toml")),
     ("rfs-off", include_str!("../../../examples/profiles/rfs-off.toml")),
-    ("only-for-bob", "kernel = \"6.1-cloud\"\ndescription = \"open to one user\"\n[allow]\nusers = [\"bob\"]\n"),
+    (
+        "only-for-bob",
+        "kernel = \"6.1-cloud\"\ndescription = \"open to one user\"\n[allow]\nusers = [\"bob\"]\n",
+    ),
 ];
 
 /// A profile with a line that every kernel refuses.
@@ -57,7 +60,9 @@ pub fn write(dir: &Path, nodes: u8, agent: &Path) -> Result<()> {
 
 fn bootsrv() -> String {
     let site_file = |path: &str, source: &str, rest: &str| {
-        format!("[[site_file]]\npath = \"{path}\"\nsource = \"/etc/bare-metal-container/site/{source}\"\n{rest}\n")
+        format!(
+            "[[site_file]]\npath = \"{path}\"\nsource = \"/etc/bare-metal-container/site/{source}\"\n{rest}\n"
+        )
     };
     format!(
         r#"state_dir = "/var/lib/bare-metal-container"
@@ -146,4 +151,3 @@ power = {{ method = "ipmi", address = "{}", user = "admin", password_file = "{}"
     }
     text
 }
-

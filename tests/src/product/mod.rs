@@ -7,7 +7,7 @@ pub mod files;
 use crate::cluster::{Cluster, Options};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 /// Where the static agent, the kernels and the node image are.
@@ -36,6 +36,9 @@ pub const KERNELS: [&str; 3] = ["6.1-cloud", "6.1-rt", "6.12-cloud"];
 /// The node image.
 pub const IMAGE: &str = "debian12";
 
+/// Where the node image's Slurm looks for plugins.
+const NODE_PLUGIN: &str = "./usr/lib/x86_64-linux-gnu/slurm-wlm/spank_bmc.so";
+
 /// How long bootsrv may need to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -52,9 +55,13 @@ pub fn up(options: Options, assets: &Assets) -> Result<Cluster> {
     if !cluster.notes().is_empty() {
         bail!("not everything is built: {}", cluster.notes().join("; "));
     }
-    wait_until(ANSWER_TIMEOUT, "bootsrv answers", || Ok(bmc(&cluster, &["node", "list"])?.status.success()))?;
+    wait_until(ANSWER_TIMEOUT, "bootsrv answers", || {
+        Ok(bmc(&cluster, &["node", "list"])?.status.success())
+    })?;
     load(&cluster, assets)?;
-    wait_until(Duration::from_secs(90), "all nodes are allocatable", || all_powered_down(&cluster))?;
+    wait_until(Duration::from_secs(90), "all nodes are allocatable", || {
+        all_powered_down(&cluster)
+    })?;
     Ok(cluster)
 }
 
@@ -65,14 +72,30 @@ fn load(cluster: &Cluster, assets: &Assets) -> Result<()> {
         check(bmc(cluster, &["kernel", "import", kernel, &file.to_string_lossy()])?)
             .with_context(|| format!("importing kernel {kernel}"))?;
     }
-    let images = check(bmc(cluster, &["image", "list"])?)?;
-    if !lists(&images, IMAGE) {
-        let file = assets.directory.join(format!("{IMAGE}.tar"));
-        check(bmc(cluster, &["image", "import", IMAGE, &file.to_string_lossy()])?)
-            .context("importing the node image")?;
-    }
+    let image = image_with_plugin(cluster, assets)?;
+    check(bmc(cluster, &["image", "import", IMAGE, &image.to_string_lossy()])?)
+        .context("importing the node image")?;
+    std::fs::remove_file(image)?;
     check(bmc(cluster, &["node", "import", "/etc/bare-metal-container/nodes.toml"])?)?;
     Ok(())
+}
+
+/// The node image with the plugin as it was built now: steps run inside a job load it there.
+fn image_with_plugin(cluster: &Cluster, assets: &Assets) -> Result<PathBuf> {
+    let file = cluster.dir().join("image.tar");
+    std::fs::copy(assets.directory.join(format!("{IMAGE}.tar")), &file).context("copying the node image")?;
+    let added = Command::new("/usr/bin/tar")
+        .args(["--append", "--owner=0", "--group=0", "--mode=0644"])
+        .arg(format!("--transform=s,.*,{NODE_PLUGIN},"))
+        .arg("--file")
+        .arg(&file)
+        .arg("--directory")
+        .arg(cluster.dir().join("lib"))
+        .arg("spank_bmc.so")
+        .output()
+        .context("starting tar")?;
+    check(added).context("adding the plugin to the node image")?;
+    Ok(file)
 }
 
 fn lists(table: &str, name: &str) -> bool {
@@ -108,7 +131,11 @@ pub fn check(output: Output) -> Result<String> {
 ///
 /// # Errors
 /// When the question fails, or it is not so in time.
-pub fn wait_until(limit: Duration, what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+pub fn wait_until(
+    limit: Duration,
+    what: &str,
+    mut is_so: impl FnMut() -> Result<bool>,
+) -> Result<()> {
     let start = Instant::now();
     while !is_so()? {
         if start.elapsed() > limit {

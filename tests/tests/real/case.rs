@@ -28,11 +28,12 @@ impl<'a> Case<'a> {
     /// Submits a script as the job's user, with `sbatch`; gives the job's number.
     pub(crate) fn submit(&self, options: &[&str], script: &str) -> Result<u32> {
         let wrap = format!("--wrap={script}");
-        let words: Vec<&str> = ["sbatch", "--parsable", "--chdir=/home/alice", "--output=/home/alice/%j.out"]
-            .into_iter()
-            .chain(options.iter().copied())
-            .chain([wrap.as_str()])
-            .collect();
+        let words: Vec<&str> =
+            ["sbatch", "--parsable", "--chdir=/home/alice", "--output=/home/alice/%j.out"]
+                .into_iter()
+                .chain(options.iter().copied())
+                .chain([wrap.as_str()])
+                .collect();
         let printed = check(self.alice(&words)?)?;
         printed.trim().parse().with_context(|| format!("sbatch printed {printed:?}"))
     }
@@ -54,8 +55,10 @@ impl<'a> Case<'a> {
     /// Waits for a job's state.
     pub(crate) fn wait(&self, job: u32, state: &str, seconds: u64) -> Result<()> {
         let limit = Duration::from_secs(seconds);
-        wait_until(limit, &format!("job {job} is {state}"), || Ok(self.field(job, "JobState")? == state))
-            .with_context(|| self.describe(job))
+        wait_until(limit, &format!("job {job} is {state}"), || {
+            Ok(self.field(job, "JobState")? == state)
+        })
+        .with_context(|| self.describe(job))
     }
 
     /// Runs a job to its end; gives what it wrote.
@@ -67,10 +70,13 @@ impl<'a> Case<'a> {
 
     /// Everything known about a job, for a failed case.
     pub(crate) fn describe(&self, job: u32) -> String {
-        let shown = self.cluster.check(&["scontrol", "show", "job", &job.to_string()]).unwrap_or_default();
+        let shown =
+            self.cluster.check(&["scontrol", "show", "job", &job.to_string()]).unwrap_or_default();
         let nodes = self.cluster.check(&["sinfo", "-N", "-l"]).unwrap_or_default();
         let status = bmc(self.cluster, &["status", &job.to_string()]);
-        let status = status.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let status = status
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .unwrap_or_default();
         format!("{shown}\n{nodes}\n{status}\n")
     }
 
@@ -89,7 +95,8 @@ impl<'a> Case<'a> {
         wait_until(Duration::from_secs(90), "all nodes are off and powered down for Slurm", || {
             for node in self.cluster.nodes() {
                 let shown = self.slurm_node(node)?;
-                let state = shown.split_whitespace().find(|word| word.starts_with("State=")).unwrap_or("");
+                let state =
+                    shown.split_whitespace().find(|word| word.starts_with("State=")).unwrap_or("");
                 let at_rest = state.contains("POWERED_DOWN") || state.contains("DRAIN");
                 if !at_rest || !self.is_off(node)? {
                     return Ok(false);
@@ -119,7 +126,8 @@ impl<'a> Case<'a> {
         }
         self.wait_all_off()?;
         for node in self.cluster.nodes() {
-            if self.slurm_node(node)?.contains("DRAIN") || self.slurm_node(node)?.contains("DOWN+") {
+            if self.slurm_node(node)?.contains("DRAIN") || self.slurm_node(node)?.contains("DOWN+")
+            {
                 let name = format!("nodename={node}");
                 self.cluster.check(&["scontrol", "update", &name, "state=resume"])?;
             }

@@ -18,13 +18,20 @@ pub(crate) fn agrees_with_the_truth(case: &Case<'_>) -> Result<()> {
     std::thread::sleep(std::time::Duration::from_secs(6));
     let record = case.json(&["energy", &job.to_string()])?;
     let of_node = record.pointer("/0/nodes/0").context("no node in the record")?;
-    ensure!(of_node.get("complete").and_then(Value::as_bool) == Some(true), "not complete: {record}");
+    ensure!(
+        of_node.get("complete").and_then(Value::as_bool) == Some(true),
+        "not complete: {record}"
+    );
     let number = |value: &Value, name: &str| {
-        value.get(name).and_then(Value::as_i64).with_context(|| format!("{name} is not known: {value}"))
+        value
+            .get(name)
+            .and_then(Value::as_i64)
+            .with_context(|| format!("{name} is not known: {value}"))
     };
     let total = number(of_node, "total_millijoules")?;
     let stages = of_node.get("stages").and_then(Value::as_array).context("no stages")?;
-    let sum = stages.iter().map(|stage| number(stage, "energy_millijoules")).sum::<Result<i64>>()?;
+    let sum =
+        stages.iter().map(|stage| number(stage, "energy_millijoules")).sum::<Result<i64>>()?;
     ensure!(sum == total, "the stages add up to {sum} mJ, the total is {total} mJ");
     ensure!(stages.len() == 8, "not every stage was reached: {record}");
 
@@ -33,11 +40,18 @@ pub(crate) fn agrees_with_the_truth(case: &Case<'_>) -> Result<()> {
     let from = number(first, "from_unix_ns")?;
     let to = number(last, "from_unix_ns")? + number(last, "duration_ns")?;
     let log = case.cluster.power_log(node)?;
-    let truth = log.between(u64::try_from(from)?, u64::try_from(to)?).context("the model has no log of it")?;
+    let truth = log
+        .between(u64::try_from(from)?, u64::try_from(to)?)
+        .context("the model has no log of it")?;
     let truth = i64::try_from(truth)?;
-    #[expect(clippy::cast_precision_loss, reason = "a percentage for people; joules of minutes fit")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a percentage for people; joules of minutes fit"
+    )]
     let percent = (total - truth) as f64 * 100.0 / truth as f64;
-    println!("        {total} mJ recorded, {truth} mJ by the model's counter: {percent:+.2} % (simulated)");
+    println!(
+        "        {total} mJ recorded, {truth} mJ by the model's counter: {percent:+.2} % (simulated)"
+    );
     ensure!(percent.abs() <= PERCENT_MAX, "{percent:+.2} % from the truth");
     Ok(())
 }

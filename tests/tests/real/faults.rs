@@ -24,7 +24,8 @@ pub(crate) fn bad_nodes_are_drained(case: &Case<'_>) -> Result<()> {
     let good = case.node(4)?.to_string();
     for (number, _, expected) in faults {
         let node = case.node(number)?;
-        let others: Vec<String> = (1..=3).filter(|other| *other != number).map(|n| format!("n{n}")).collect();
+        let others: Vec<String> =
+            (1..=3).filter(|other| *other != number).map(|n| format!("n{n}")).collect();
         let exclude = format!("--exclude={}", others.join(","));
         let job = case.submit(&["--nodes=1", &exclude], "hostname")?;
         case.wait(job, "COMPLETED", LONG)?;
@@ -42,7 +43,9 @@ pub(crate) fn all_nodes_bad_holds_the_job(case: &Case<'_>) -> Result<()> {
         case.cluster.fault(node, Fault::IgnorePower)?;
     }
     let job = case.submit(&[], "true")?;
-    wait_until(Duration::from_secs(LONG), "the job is held", || Ok(case.field(job, "Priority")? == "0"))?;
+    wait_until(Duration::from_secs(LONG), "the job is held", || {
+        Ok(case.field(job, "Priority")? == "0")
+    })?;
     let restarts: u32 = case.field(job, "Restarts")?.parse()?;
     ensure!(restarts <= 3, "{restarts} restarts");
     ensure_contains(&case.describe(job), "[bare-metal container]")

@@ -5,7 +5,8 @@ use anyhow::{Result, ensure};
 use std::time::Instant;
 use tests::product::{bmc, check};
 
-const SHOW_THP: &str = "cat /sys/kernel/mm/transparent_hugepage/enabled; uname -nr; env | grep ^BMC_";
+const SHOW_THP: &str =
+    "cat /sys/kernel/mm/transparent_hugepage/enabled; uname -nr; env | grep ^BMC_";
 
 /// Two jobs by a plain user, two profiles of one kernel, and the default beside them.
 pub(crate) fn two_kernels(case: &Case<'_>) -> Result<()> {
@@ -48,7 +49,8 @@ pub(crate) fn srun_interactively(case: &Case<'_>) -> Result<()> {
     let step = "cat /sys/kernel/mm/transparent_hugepage/enabled";
     let output = case.alice(&["srun", "--chdir=/", "--bmc-kernel=thp-always", "sh", "-c", step])?;
     ensure_contains(&check(output)?, "[always]")?;
-    let script = "srun --bmc-kernel=thp-off true 2>&1; echo code $?; srun --bmc-kernel=thp-always echo same";
+    let script =
+        "srun --bmc-kernel=thp-off true 2>&1; echo code $?; srun --bmc-kernel=thp-always echo same";
     let printed = case.run(&["--bmc-kernel=thp-always"], script)?;
     ensure!(!printed.contains("code 0"), "another kernel was accepted in a step: {printed}");
     ensure_contains(&printed, "same")
@@ -69,13 +71,15 @@ pub(crate) fn queued_job_starts_at_once(case: &Case<'_>) -> Result<()> {
 
 /// Each shipped profile, on a node whose base has the opposite, read by a job.
 pub(crate) fn settings_are_effective(case: &Case<'_>) -> Result<()> {
-    let flow = "cat /proc/sys/net/core/rps_sock_flow_entries /sys/class/net/eth0/queues/rx-0/rps_flow_cnt";
+    let flow =
+        "cat /proc/sys/net/core/rps_sock_flow_entries /sys/class/net/eth0/queues/rx-0/rps_flow_cnt";
     let on = case.run(&["--bmc-kernel=rfs-on"], flow)?;
     let off = case.run(&["--bmc-kernel=rfs-off"], flow)?;
     ensure!(on.lines().all(|line| line != "0"), "rfs-on left {on:?}");
     ensure!(off.lines().all(|line| line == "0"), "rfs-off left {off:?}");
     // The last node has two hardware threads.
-    let threads = "nproc --all; cat /sys/devices/system/cpu/online /sys/devices/system/cpu/smt/control";
+    let threads =
+        "nproc --all; cat /sys/devices/system/cpu/online /sys/devices/system/cpu/smt/control";
     let last = format!("n{}", case.cluster.nodes().count());
     let both = case.run(&["-w", &last, "--exclusive"], threads)?;
     ensure_contains(&both, "0-1")?;

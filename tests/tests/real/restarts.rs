@@ -20,7 +20,8 @@ pub(crate) fn bootsrv_is_killed_while_booting(case: &Case<'_>) -> Result<()> {
     ensure_contains(&case.output(job), "[never]")?;
     case.wait_all_off()?;
     let record = case.json(&["energy", &job.to_string()])?;
-    let gaps = record.pointer("/0/nodes/0/gaps").and_then(|gaps| gaps.as_array()).map_or(0, Vec::len);
+    let gaps =
+        record.pointer("/0/nodes/0/gaps").and_then(|gaps| gaps.as_array()).map_or(0, Vec::len);
     ensure!(gaps > 0, "eight seconds without readings are not marked: {record}");
     Ok(())
 }

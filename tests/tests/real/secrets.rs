@@ -17,7 +17,8 @@ pub(crate) fn no_secret_is_seen(case: &Case<'_>) -> Result<()> {
     let dir = case.cluster.dir();
     let key = fs::read(dir.join("munge/munge.key"))?;
     // A piece of the key without line ends, as a pattern for grep: the test's own file is no leak.
-    let piece: Vec<u8> = key.split(|b| *b == b'\n' || *b == 0).max_by_key(|part| part.len()).unwrap_or(&[]).to_vec();
+    let piece: Vec<u8> =
+        key.split(|b| *b == b'\n' || *b == 0).max_by_key(|part| part.len()).unwrap_or(&[]).to_vec();
     ensure!(piece.len() >= 8, "no piece of the key can be searched for");
     let job = case.submit(&["-w", "n1"], SEARCH)?;
     case.wait(job, "COMPLETED", BOOT_SECONDS)?;
@@ -36,7 +37,8 @@ pub(crate) fn no_secret_is_seen(case: &Case<'_>) -> Result<()> {
         ensure!(!contains(&content, &piece), "{} has the munge key", path.display());
     }
     for name in ["state/store.sqlite", "etc/site/munge.key", "state/tls/key.pem"] {
-        let mode = fs::metadata(dir.join(name)).with_context(|| name.to_owned())?.permissions().mode();
+        let mode =
+            fs::metadata(dir.join(name)).with_context(|| name.to_owned())?.permissions().mode();
         ensure!(mode & 0o077 == 0, "{name} is readable by others: {mode:o}");
     }
     Ok(())

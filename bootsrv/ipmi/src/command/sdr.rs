@@ -193,6 +193,8 @@ fn parse_piece(data: &[u8], wanted: u8) -> Result<(u16, Vec<u8>), Malformed> {
 mod tests {
     use super::*;
     use crate::command::sensor::RawFormat;
+    use crate::fake::{Fake, Rules};
+    use crate::wire::suite::CipherSuite;
 
     fn sensor(name: &str, entity: u8) -> PowerSensor {
         let format = RawFormat::Unsigned;
@@ -220,5 +222,69 @@ mod tests {
         assert_eq!(parse_piece(&[2, 0, 7, 8], 2), Ok((2, vec![7, 8])));
         assert!(parse_piece(&[2, 0], 2).is_err());
         assert!(parse_piece(&[2, 0, 7, 8], 1).is_err());
+    }
+
+    /// A repository of 30 records, the last one a power meter, from a controller that gives 8 bytes
+    /// at once and cancels a reservation after every 20 questions.
+    fn repository() -> impl FnMut(u8, u8, &[u8]) -> (u8, Vec<u8>) + Send {
+        let mut asked = 0u16;
+        let mut reservation = 0u16;
+        move |_, command, data| {
+            asked += 1;
+            if command == RESERVE {
+                reservation += 1;
+                return (0, reservation.to_le_bytes().to_vec());
+            }
+            if asked.is_multiple_of(20) {
+                reservation += 1;
+            }
+            if data[..2] != reservation.to_le_bytes() {
+                return (0xC5, vec![]);
+            }
+            if data[5] > 8 {
+                return (0xCA, vec![]);
+            }
+            let id = u16::from_le_bytes([data[2], data[3]]);
+            let mut record = record::tests::record();
+            if id < 29 {
+                record[3] = 0x12;
+            }
+            let next = if id == 29 { LAST } else { id + 1 };
+            let piece = record.iter().skip(data[4].into()).take(data[5].into());
+            (0, next.to_le_bytes().into_iter().chain(piece.copied()).collect())
+        }
+    }
+
+    async fn walk(
+        answer: impl FnMut(u8, u8, &[u8]) -> (u8, Vec<u8>) + Send + 'static,
+    ) -> Result<Vec<PowerSensor>, IpmiError> {
+        let suite = CipherSuite::Sha256;
+        let answer = Box::new(answer);
+        let rules = Rules { suite, login_privilege: 4, session_privilege: 4, answer };
+        Fake::start(rules).await.connect().await.unwrap().power_sensors().await
+    }
+
+    #[tokio::test]
+    async fn records_come_in_pieces_and_reservations_get_lost() {
+        let sensors = walk(repository()).await.unwrap();
+        assert_eq!(sensors.len(), 1, "{sensors:?}");
+        assert_eq!(sensors[0].name, "Pwr Consumption");
+    }
+
+    #[tokio::test]
+    async fn a_hostile_repository_ends_the_walk() {
+        let same = walk(|_, _, _| (0, vec![0, 0, 0, 0, 0x51, 2, 0])).await;
+        assert!(matches!(same, Err(IpmiError::Malformed { .. })), "{same:?}");
+        let mut id = 0u8;
+        let endless = walk(move |_, _, _| {
+            id = id % 200 + 1;
+            (0, vec![id, 0, 0, 0, 0x51, 2, 0])
+        });
+        let endless = endless.await;
+        assert!(matches!(endless, Err(IpmiError::Malformed { .. })), "{endless:?}");
+        let cancelled =
+            walk(|_, command, _| if command == RESERVE { (0, vec![1, 0]) } else { (0xC5, vec![]) });
+        let code = cancelled.await.unwrap_err().completion_code();
+        assert_eq!(code, Some(CompletionCode::RESERVATION_CANCELLED));
     }
 }

@@ -9,7 +9,10 @@ use crate::wire::rakp::{Answer, Console};
 use crate::wire::suite::CipherSuite;
 
 /// How often a handshake is begun when a lost packet spoiled it.
-const HANDSHAKES_MAX: u32 = 3;
+const HANDSHAKES_MAX: u32 = 4;
+/// How often RAKP 1 and RAKP 3 are sent in one handshake: some controllers answer each only once, so
+/// that a new handshake helps sooner than more tries.
+const RAKP_TRIES_MAX: u32 = 2;
 const OPEN_SESSION: &str = "Open Session";
 const RAKP1: &str = "RAKP 1";
 const RAKP3: &str = "RAKP 3";
@@ -28,7 +31,11 @@ pub(super) async fn handshake(link: &Link, login: &Login<'_>) -> Result<State, I
     let mut begun = 0;
     loop {
         begun += 1;
-        let mut attempt = Attempt { link, login: *login, tag: 0, resent: false };
+        // Random, because an answer with an error may have nothing else that proves it ours.
+        let mut tag = [0];
+        getrandom::fill(&mut tag).map_err(IpmiError::Random)?;
+        let [tag] = tag;
+        let mut attempt = Attempt { link, login: *login, tag, resent: false };
         match attempt.run().await {
             // A second RAKP 1 makes some controllers choose a new random number, so that the proof
             // built on the first answer fails: with the right password, too.
@@ -41,7 +48,7 @@ pub(super) async fn handshake(link: &Link, login: &Login<'_>) -> Result<State, I
 /// Could a packet that was sent twice have caused this error?
 fn spoiled(error: &IpmiError, resent: bool) -> bool {
     match error {
-        // All tries of this question have been used up, so it was sent more than once.
+        // All tries of this question have been used up without an answer that makes sense.
         IpmiError::Timeout { doing, .. } | IpmiError::Malformed { doing, .. } => {
             *doing != OPEN_SESSION
         }
@@ -136,7 +143,9 @@ impl<'a> Attempt<'a> {
         F: Fn(&[u8]) -> Result<Option<Answer<T>>, Malformed>,
     {
         let mut step = Step { doing, packet: encode_plain(kind, &payload), answer_kind, read };
-        let answered = self.link.ask(&mut step, self.link.config().tries).await?;
+        let limit = if doing == OPEN_SESSION { u32::MAX } else { RAKP_TRIES_MAX };
+        let tries = self.link.config().tries.min(limit);
+        let answered = self.link.ask(&mut step, tries).await?;
         self.resent |= answered.sent > 1;
         answered.answer.map_err(|status| {
             if doing != OPEN_SESSION && status.is_about_account() {

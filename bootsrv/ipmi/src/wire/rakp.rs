@@ -39,19 +39,24 @@ pub(crate) type Answer<T> = Result<T, SessionStatus>;
 /// What a decoder makes of a payload. `None`: it answers another question.
 type Decoded<T> = Result<Option<Answer<T>>, Malformed>;
 
-/// Reads the first fields of all four answers: tag, status, and our session id. `None`: the answer
-/// belongs to another question. Some controllers leave the id 0 in an answer with an error.
-fn begin<'a>(tag: u8, session: u32, has_privilege: bool, payload: &'a [u8]) -> Decoded<Reader<'a>> {
+/// Reads the first fields of all answers: tag, status, and our session id. `None`: the answer
+/// belongs to another question.
+fn begin(tag: u8, session: u32, payload: &[u8]) -> Decoded<Reader<'_>> {
     let mut reader = Reader::new(payload);
     let found_tag = reader.u8("message tag")?;
     let status = SessionStatus(reader.u8("status")?);
-    reader.u16(if has_privilege { "privilege" } else { "reserved bytes" })?;
-    let found_session = reader.u32("console's session id")?;
-    let failed = status != SessionStatus(0);
-    if found_tag != tag || (found_session != session && !(failed && found_session == 0)) {
+    if found_tag != tag {
         return Ok(None);
     }
-    Ok(Some(if failed { Err(status) } else { Ok(reader) }))
+    if status != SessionStatus(0) {
+        // Some controllers leave the session id out of an answer with an error, or 0.
+        let found = reader.u16("").and_then(|_| reader.u32("")).unwrap_or(0);
+        return Ok((found == session || found == 0).then_some(Err(status)));
+    }
+    // The privilege granted or reserved, by the kind of answer; RAKP 1 asks for the privilege.
+    reader.u16("reserved bytes")?;
+    let found = reader.u32("console's session id")?;
+    Ok((found == session).then_some(Ok(reader)))
 }
 
 impl Console<'_> {
@@ -78,7 +83,7 @@ impl Console<'_> {
 
     /// The controller's id of the session.
     pub(crate) fn open_response(&self, tag: u8, payload: &[u8]) -> Decoded<u32> {
-        let mut reader = match begin(tag, self.session, true, payload)? {
+        let mut reader = match begin(tag, self.session, payload)? {
             Some(Ok(reader)) => reader,
             Some(Err(status)) => return Ok(Some(Err(status))),
             None => return Ok(None),
@@ -114,7 +119,7 @@ impl Console<'_> {
         controller_session: u32,
         payload: &[u8],
     ) -> Decoded<(Controller, Vec<u8>)> {
-        let mut reader = match begin(tag, self.session, false, payload)? {
+        let mut reader = match begin(tag, self.session, payload)? {
             Some(Ok(reader)) => reader,
             Some(Err(status)) => return Ok(Some(Err(status))),
             None => return Ok(None),
@@ -162,12 +167,11 @@ impl Console<'_> {
 
     /// The controller's proof that it has the same session key, not yet checked.
     pub(crate) fn rakp4(&self, tag: u8, payload: &[u8]) -> Decoded<Vec<u8>> {
-        let reader = match begin(tag, self.session, false, payload)? {
+        let mut reader = match begin(tag, self.session, payload)? {
             Some(Ok(reader)) => reader,
             Some(Err(status)) => return Ok(Some(Err(status))),
             None => return Ok(None),
         };
-        let mut reader = reader;
         let proof = reader.take(self.suite.integrity_length(), "proof")?;
         Ok(Some(Ok(proof.to_vec())))
     }
@@ -309,6 +313,7 @@ mod tests {
         assert_eq!(console.open_response(2, &answer), Ok(None), "another question's");
         answer[1] = 4;
         assert_eq!(console.open_response(1, &answer[..8]), Ok(Some(Err(SessionStatus(4)))));
+        assert_eq!(console.open_response(1, &answer[..2]), Ok(Some(Err(SessionStatus(4)))));
         answer[4] = 5;
         assert_eq!(console.open_response(1, &answer[..8]), Ok(None), "another session's");
     }

@@ -1,5 +1,6 @@
 //! Sensor records: the bytes of a Full Sensor Record (IPMI 2.0, section 43.1). Only sensors of
-//! watts with a linear conversion come out.
+//! watts with a linear conversion come out. Written here because the parser of the crate
+//! ipmi-rs-core 0.6.0 panics on records that end early, which a hostile controller may send.
 
 use super::PowerSensor;
 use crate::command::sensor::{Conversion, RawFormat};
@@ -116,11 +117,11 @@ fn six_bit(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A record as `sdrcomp` makes it: sensor 2, system board, watts, M 4, "Pwr Consumption".
-    pub(crate) fn record() -> Vec<u8> {
+    pub(in crate::command::sdr) fn record() -> Vec<u8> {
         let mut record = vec![2, 0, 0x51, 1, 0, 0x20, 0, 2, 7, 1, 0x43, 0, 0x0B, 1];
         record.extend([0; 6]);
         record.extend([0x00, WATTS, 0, 0, 4, 0, 0, 0, 1, 0]);
@@ -150,6 +151,21 @@ mod tests {
             assert!(power_sensor(&record()[..length]).is_err(), "length {length}");
         }
         assert_eq!(power_sensor(&record()[..51]).unwrap().unwrap().name, "Pwr");
+    }
+
+    #[test]
+    fn no_byte_of_a_record_makes_the_parser_panic() {
+        let good = record();
+        for offset in 0..good.len() {
+            for value in 0..=u8::MAX {
+                let mut record = good.clone();
+                record[offset] = value;
+                let parsed = power_sensor(&record);
+                if let Ok(Some(sensor)) = parsed {
+                    assert!(sensor.conversion.apply(value).is_finite());
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,212 @@
+//! The boot, from the first process's start to the hand-over, as one sequence.
+//!
+//! Downloads run beside the settings and mounts that do not need them. Any error ends the boot:
+//! it is reported, printed, and the node goes off.
+
+use crate::arguments::KernelArguments;
+use crate::console::{say, uptime_ns};
+use crate::files::Root;
+use crate::hand_over::hand_over;
+use crate::heartbeats::Errand;
+use crate::modules::{self, Modules};
+use crate::report::Reporter;
+use crate::server::Server;
+use crate::setting_path::cpus_in_list;
+use crate::settings::{self, SettingRefused};
+use crate::{card, clock, download, mounts, power, root};
+use anyhow::{Context as _, Result, bail};
+use protocol::boot::{
+    AgentStage, ArtifactRef, BootFailure, BootPlan, CERTIFICATE_FILE, Heartbeat, StageTime,
+    TOKEN_FILE,
+};
+use protocol::names::Secret;
+use std::convert::Infallible;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+/// How long the plan is asked for.
+const PLAN_SECONDS: u64 = 60;
+const PLAN_RETRY: Duration = Duration::from_millis(200);
+/// Needed to hear the power button; a kernel without them boots all the same.
+const POWER_BUTTON_MODULES: [&str; 2] = ["button", "evdev"];
+
+/// Boots the node; this process then becomes the image's init.
+pub(crate) fn run() -> ! {
+    power::power_off_on_panic();
+    let started_ns = uptime_ns();
+    let Err(error) = start(started_ns);
+    say(format_args!("boot failed before it could be reported: {error:#}"));
+    power::power_off()
+}
+
+/// Up to the point from which a failure can be reported.
+fn start(started_ns: i64) -> Result<Infallible> {
+    mounts::mount_kernel_interfaces()?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let drivers = thread::spawn(modules::load_initrd_modules);
+    let token = take_token()?;
+    let arguments = KernelArguments::parse(&fs::read_to_string("/proc/cmdline")?)?;
+    let certificate_pem = fs::read_to_string(CERTIFICATE_FILE).context(CERTIFICATE_FILE)?;
+    say(format_args!("started as {} for {}", arguments.node, arguments.server));
+    let server = Arc::new(Server::new(
+        &arguments.server,
+        &arguments.artifacts,
+        certificate_pem.as_bytes(),
+        token.clone(),
+    )?);
+    let kernel_release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let heartbeat = Heartbeat {
+        boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
+        kernel_release,
+        uptime_ns: 0,
+        stages: vec![StageTime { stage: AgentStage::AgentStarted, uptime_ns: started_ns }],
+        cpus_online: 0,
+        memory_kib: 0,
+        applied: Vec::new(),
+        failure: None,
+    };
+    rustix::system::sethostname(arguments.node.as_str().as_bytes())?;
+    card::configure(&arguments)?;
+    say(format_args!("network up with {}", arguments.address));
+
+    let errand = Errand {
+        server: arguments.server,
+        certificate_pem,
+        token,
+        interval_seconds: 0,
+        heartbeat: heartbeat.clone(),
+    };
+    let reporter = Reporter::start(heartbeat, server.clone(), |_| {
+        say(format_args!("bootsrv does not want this boot any more"));
+        power::power_off()
+    });
+    let Err(error) = boot(&server, &reporter, drivers, errand);
+    let failure = failure_of(&error);
+    say(format_args!("boot failed: {}", failure.reason));
+    if !reporter.fail(failure) {
+        say(format_args!("the failure could not be reported"));
+    }
+    power::power_off()
+}
+
+fn boot(
+    server: &Arc<Server>,
+    reporter: &Reporter,
+    drivers: JoinHandle<()>,
+    mut errand: Errand,
+) -> Result<Infallible> {
+    let plan = wait_for_plan(server)?;
+    errand.interval_seconds = plan.heartbeat_seconds;
+    reporter.reached(AgentStage::PlanReceived, "plan received");
+    check_kernel(&plan, &errand.heartbeat.kernel_release)?;
+    clock::set_if_off(plan.time_unix_ns)?;
+    check_memory(&plan)?;
+    root::prepare(&plan)?;
+    let modules_download = download(server, &plan.modules, "module tree", root::modules_file());
+    let root_download = download(server, &plan.root, "node image", root::image_file());
+    let secrets = server.secrets()?;
+    join(drivers, "loading drivers")?;
+
+    join(modules_download, "fetching the module tree")??;
+    root::mount_modules()?;
+    let modules = Modules::open(&plan.kernel_release).context("reading the module tree")?;
+    modules::offer_modprobe()?;
+    reporter.settings(
+        settings::apply(&plan.settings, &modules)?,
+        cpus_online(),
+        memory("MemTotal"),
+    );
+    reporter.reached(AgentStage::SettingsApplied, "settings applied");
+    for module in POWER_BUTTON_MODULES {
+        modules.load(module).ok();
+    }
+
+    join(root_download, "fetching the node image")??;
+    root::mount_root()?;
+    let root = Root::open(Path::new(root::NEW_ROOT))?;
+    mounts::mount_scratch(&root)?;
+    root.write(&plan.files)?;
+    root.write(&secrets.files).context("secrets")?;
+    drop(secrets);
+    mounts::mount_all(&root, &plan.mounts)?;
+    reporter.reached(AgentStage::RootReady, "root ready");
+    hand_over(&root, &plan.init, reporter, errand)
+}
+
+/// The token leaves the file system as soon as it is read.
+fn take_token() -> Result<Secret> {
+    let token = fs::read_to_string(TOKEN_FILE).context(TOKEN_FILE)?;
+    fs::remove_file(TOKEN_FILE).context(TOKEN_FILE)?;
+    Ok(Secret::new(token.trim().to_owned()))
+}
+
+fn wait_for_plan(server: &Server) -> Result<BootPlan> {
+    let deadline = Instant::now() + Duration::from_secs(PLAN_SECONDS);
+    loop {
+        match server.plan() {
+            Ok(plan) => return Ok(plan),
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(error) => say(format_args!("no plan yet: {error:#}")),
+        }
+        sleep(PLAN_RETRY);
+    }
+}
+
+fn check_kernel(plan: &BootPlan, running: &str) -> Result<()> {
+    if plan.kernel_release != running {
+        bail!("the kernel {running} runs, but the plan is for {}", plan.kernel_release);
+    }
+    Ok(())
+}
+
+/// Says clearly what would otherwise be a full tmpfs in the middle of a download.
+fn check_memory(plan: &BootPlan) -> Result<()> {
+    let needed_kib = plan.root.bytes.saturating_add(plan.modules.bytes) / 1024;
+    let available_kib = memory("MemAvailable");
+    if available_kib > 0 && needed_kib > available_kib {
+        bail!("image and modules need {needed_kib} KiB, only {available_kib} KiB are available");
+    }
+    Ok(())
+}
+
+fn download(
+    server: &Arc<Server>,
+    artifact: &ArtifactRef,
+    what: &'static str,
+    file: PathBuf,
+) -> JoinHandle<Result<()>> {
+    let (server, artifact) = (server.clone(), artifact.clone());
+    thread::spawn(move || {
+        let begin = Instant::now();
+        download::fetch(&server, &artifact, &file).context(what)?;
+        let (kib, ms) = (artifact.bytes / 1024, begin.elapsed().as_millis());
+        say(format_args!("fetched the {what}: {kib} KiB in {ms} ms"));
+        Ok(())
+    })
+}
+
+fn join<T>(thread: JoinHandle<T>, what: &'static str) -> Result<T> {
+    thread.join().map_err(|_| anyhow::anyhow!("{what} ended unexpectedly"))
+}
+
+/// CPUs on-line; 0 if the kernel does not say.
+fn cpus_online() -> u32 {
+    let list = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    cpus_in_list(&list).unwrap_or(0)
+}
+
+/// A line of `/proc/meminfo`, in KiB; 0 if the kernel does not say.
+fn memory(name: &str) -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|l| l.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// One line, and whether the profile is to blame.
+fn failure_of(error: &anyhow::Error) -> BootFailure {
+    let setting = error.is::<SettingRefused>();
+    BootFailure { setting, reason: format!("{error:#}").replace(['\n', '\r'], " ") }
+}

@@ -1,0 +1,188 @@
+//! Writes files into the new root, and opens places in it.
+//!
+//! Every path is resolved by the kernel inside the root (`RESOLVE_IN_ROOT`), so that a link in the
+//! image cannot lead outside. Never prints a content.
+
+use crate::accounts;
+use anyhow::{Context as _, Result, bail};
+use protocol::boot::SiteFile;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, mkdirat, openat, openat2,
+    renameat, unlinkat,
+};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+/// Largest passwd or group file read, in bytes.
+const TABLE_BYTES_MAX: u64 = 16 << 20;
+/// The name under which a file is written before it takes its place.
+const UNFINISHED: &str = ".node-agent-unfinished";
+
+/// The root to be, held open.
+#[derive(Debug)]
+pub(crate) struct Root {
+    directory: OwnedFd,
+}
+
+impl Root {
+    /// Opens the directory that the node will see as `/`.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { directory: rustix::fs::open(path, flags, Mode::empty())? })
+    }
+
+    /// Writes all the files, each complete or not at all.
+    pub(crate) fn write(&self, files: &[SiteFile]) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let users = self.read_table("/etc/passwd")?;
+        let groups = self.read_table("/etc/group")?;
+        for file in files {
+            self.write_one(file, &users, &groups)
+                .with_context(|| format!("writing the file {}", file.path))?;
+        }
+        Ok(())
+    }
+
+    /// Opens a directory for use as a place (`O_PATH`), made with its parents if it is not there.
+    pub(crate) fn directory(&self, path: &str) -> Result<OwnedFd> {
+        let mut reached = String::new();
+        let mut parent = self.resolve("/", OFlags::PATH | OFlags::DIRECTORY)?;
+        for part in parts(path)? {
+            reached.push('/');
+            reached.push_str(part);
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            parent = match self.resolve(&reached, flags) {
+                Err(Errno::NOENT) => {
+                    mkdirat(&parent, part, Mode::from_raw_mode(0o755))
+                        .with_context(|| format!("making the directory {reached}"))?;
+                    self.resolve(&reached, flags)
+                }
+                other => other,
+            }
+            .with_context(|| format!("opening the directory {reached}"))?;
+        }
+        Ok(parent)
+    }
+
+    /// Whether there is a file that may be run.
+    pub(crate) fn is_program(&self, path: &str) -> bool {
+        self.resolve(path, OFlags::PATH).and_then(rustix::fs::fstat).is_ok_and(|stat| {
+            rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_mode & 0o111 != 0
+        })
+    }
+
+    fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), inside)
+    }
+
+    /// An account table of the image; empty if it has none.
+    fn read_table(&self, path: &str) -> Result<String> {
+        let mut text = Vec::new();
+        match self.resolve(path, OFlags::RDONLY) {
+            Ok(file) => File::from(file).take(TABLE_BYTES_MAX).read_to_end(&mut text)?,
+            Err(Errno::NOENT) => 0,
+            Err(error) => return Err(error).with_context(|| format!("reading {path}")),
+        };
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn write_one(&self, file: &SiteFile, users: &str, groups: &str) -> Result<()> {
+        let owner = accounts::number(users, &file.owner)
+            .with_context(|| format!("the image has no user {}", file.owner))?;
+        let group = accounts::number(groups, &file.group)
+            .with_context(|| format!("the image has no group {}", file.group))?;
+        let (parent, name) = file.path.rsplit_once('/').context("the path is not absolute")?;
+        if parts(&file.path)?.last() != Some(&name) {
+            bail!("the path ends with a slash");
+        }
+        let parent = self.directory(parent)?;
+        let ids = (Uid::from_raw(owner), Gid::from_raw(group));
+        let written = fill(&parent, file, ids)
+            // What stood there, link or file, is replaced, not followed.
+            .and_then(|()| Ok(renameat(&parent, UNFINISHED, &parent, name)?));
+        if written.is_err() {
+            unlinkat(&parent, UNFINISHED, AtFlags::empty()).ok();
+        }
+        written
+    }
+}
+
+fn fill(parent: impl AsFd, file: &SiteFile, (owner, group): (Uid, Gid)) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut target = File::from(openat(parent, UNFINISHED, flags, Mode::from_raw_mode(0o600))?);
+    target.write_all(&file.content)?;
+    // The owner first: a change of owner takes set-user-id bits away.
+    fchown(&target, Some(owner), Some(group))?;
+    fchmod(&target, Mode::from_raw_mode(file.mode & 0o7777))?;
+    Ok(())
+}
+
+/// The parts of an absolute path; `.` and empty ones do not count, `..` is refused.
+fn parts(path: &str) -> Result<Vec<&str>> {
+    let inside =
+        if path.is_empty() { "" } else { path.strip_prefix('/').context("not absolute")? };
+    let parts: Vec<_> = inside.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    if parts.contains(&"..") || path.contains('\0') {
+        bail!("the path {path:?} holds \"..\"");
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+    fn file(path: &str) -> SiteFile {
+        let me = fs::metadata("/proc/self").unwrap();
+        SiteFile {
+            path: path.into(),
+            mode: 0o640,
+            owner: me.uid().to_string(),
+            group: me.gid().to_string(),
+            content: b"new".to_vec(),
+        }
+    }
+
+    #[test]
+    fn files_get_content_mode_and_parents() {
+        let base = tempfile::tempdir().unwrap();
+        let root = Root::open(base.path()).unwrap();
+        root.write(&[file("/etc/munge/munge.key"), file("/etc/munge/munge.key")]).unwrap();
+        let written = base.path().join("etc/munge/munge.key");
+        assert_eq!(fs::read(&written).unwrap(), b"new");
+        assert_eq!(fs::metadata(&written).unwrap().permissions().mode() & 0o7777, 0o640);
+        assert!(root.write(&[SiteFile { owner: "nobody-here".into(), ..file("/x") }]).is_err());
+    }
+
+    #[test]
+    fn links_do_not_lead_outside() {
+        let base = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let root_path = base.path().join("root");
+        fs::create_dir(&root_path).unwrap();
+        symlink(outside.path(), root_path.join("absolute")).unwrap();
+        symlink("../../../../../../..", root_path.join("up")).unwrap();
+        symlink(outside.path().join("target"), root_path.join("link")).unwrap();
+        fs::create_dir(root_path.join("usr")).unwrap();
+        symlink("usr", root_path.join("inner")).unwrap();
+        let root = Root::open(&root_path).unwrap();
+
+        assert!(root.write(&[file("/absolute/x")]).is_err());
+        root.write(&[file("/up/x"), file("/link"), file("/inner/x")]).unwrap();
+        assert!(root_path.join("x").is_file(), "up from the root is the root");
+        assert!(root_path.join("link").symlink_metadata().unwrap().is_file());
+        assert!(root_path.join("usr/x").is_file());
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+        for bad in ["", "x", "/", "/a/../x", "/a/", "../x", "/etc/\0x"] {
+            assert!(root.write(&[file(bad)]).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The process that stays: it tells bootsrv that the node lives, and ends the node when asked to.
+//!
+//! Started by the first process just before the image's init, and gone only with the node. Asked
+//! by bootsrv (an answer to a heartbeat) or by the power button; it asks the image's init first.
+
+use crate::console::say;
+use crate::power;
+use crate::power_button;
+use crate::report::Reporter;
+use crate::server::Server;
+use anyhow::{Context as _, Result};
+use protocol::boot::{AgentStage, Heartbeat};
+use protocol::names::Secret;
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+/// Between two looks for slurmd.
+const SLURMD_POLL: Duration = Duration::from_millis(50);
+/// Bounds of the plan's interval, in seconds: a zero would flood bootsrv.
+const INTERVAL_SECONDS: (u32, u32) = (1, 3600);
+/// Largest errand, in bytes.
+const ERRAND_BYTES_MAX: u64 = 16 << 20;
+
+/// What the first process hands to this one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Errand {
+    /// Base URL of bootsrv.
+    pub(crate) server: String,
+    /// The certificate it must show, PEM.
+    pub(crate) certificate_pem: String,
+    /// The token of this boot.
+    pub(crate) token: Secret,
+    /// Between two heartbeats.
+    pub(crate) interval_seconds: u32,
+    /// What was reported so far.
+    pub(crate) heartbeat: Heartbeat,
+}
+
+/// Runs until the node goes off.
+pub(crate) fn run() -> Result<()> {
+    let mut text = Vec::new();
+    std::io::stdin().take(ERRAND_BYTES_MAX).read_to_end(&mut text)?;
+    let errand: Errand = serde_json::from_slice(&text).context("reading the errand")?;
+    drop(text);
+    settle_in();
+    let server = Server::new(
+        &errand.server,
+        &errand.server,
+        errand.certificate_pem.as_bytes(),
+        errand.token,
+    )?;
+    let interval = errand.interval_seconds.clamp(INTERVAL_SECONDS.0, INTERVAL_SECONDS.1);
+    let reporter = Reporter::start(errand.heartbeat, Arc::new(server), |reporter| {
+        reporter.reached(AgentStage::ShuttingDown, "bootsrv does not want this boot any more");
+        // In a thread of its own, because this one still has to report the stage.
+        thread::spawn(|| power::shut_down(Signal::USR2));
+    });
+    let of_button = reporter.clone();
+    power_button::watch(move || {
+        of_button.reached(AgentStage::ShuttingDown, "the power button was pressed");
+        power::shut_down(Signal::POWER)
+    });
+    let mut slurmd_runs = false;
+    let mut next_beat = Instant::now() + Duration::from_secs(interval.into());
+    loop {
+        if !slurmd_runs && is_slurmd_running() {
+            slurmd_runs = true;
+            reporter.reached(AgentStage::SlurmdStarted, "slurmd runs");
+        }
+        let now = Instant::now();
+        if now >= next_beat {
+            reporter.beat();
+            next_beat = now + Duration::from_secs(interval.into());
+        }
+        let pause = next_beat.saturating_duration_since(now);
+        sleep(if slurmd_runs { pause } else { pause.min(SLURMD_POLL) });
+    }
+}
+
+/// Makes the process one that a busy node keeps: named, not the first to be ended when memory is
+/// short, and deaf to the signals with which an init ends everything.
+fn settle_in() {
+    crate::sys::ignore_end_signals();
+    if let Err(error) = fs::write("/proc/self/oom_score_adj", "-1000") {
+        say(format_args!("oom_score_adj was not set: {error}"));
+    }
+    rustix::thread::set_name(c"node-agent").ok();
+}
+
+/// Only processes younger than this one can be the image's slurmd, so older ones (the kernel's
+/// many threads) are passed over.
+fn is_slurmd_running() -> bool {
+    let own = std::process::id();
+    let Ok(entries) = Path::new("/proc").read_dir() else { return false };
+    entries
+        .flatten()
+        .filter(|entry| {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+            pid.is_some_and(|pid| pid > own)
+        })
+        .any(|entry| {
+            fs::read_to_string(entry.path().join("comm")).is_ok_and(|comm| comm.trim() == "slurmd")
+        })
+}

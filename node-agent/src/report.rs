@@ -1,0 +1,145 @@
+//! What the agent knows of this boot, and the thread that tells bootsrv.
+//!
+//! Stages are noted at once and delivered in the background, so that the boot never waits for a
+//! report. There is one sender, so a later report never overtakes an earlier one.
+
+use crate::console::{say, uptime_ns};
+use crate::server::Server;
+use protocol::boot::{AgentStage, AppliedSetting, BootFailure, Heartbeat, StageTime};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a failure is tried to be delivered before the node goes off.
+const FAILURE_DELIVERY: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The report and its delivery.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    heartbeat: Heartbeat,
+    /// Counts the changes of the heartbeat.
+    version: u64,
+    /// The version bootsrv has.
+    delivered: u64,
+}
+
+impl Reporter {
+    /// Starts the sender. `unwanted` is called, on the sender's thread, when bootsrv answers that
+    /// this boot is over.
+    pub(crate) fn start(
+        heartbeat: Heartbeat,
+        server: Arc<Server>,
+        unwanted: impl Fn(&Self) + Send + 'static,
+    ) -> Arc<Self> {
+        let state = Mutex::new(State { heartbeat, version: 1, delivered: 0 });
+        let reporter = Arc::new(Self { state, changed: Condvar::new() });
+        let of_thread = reporter.clone();
+        thread::spawn(move || {
+            loop {
+                of_thread.deliver_next(&server, &unwanted);
+            }
+        });
+        reporter
+    }
+
+    /// Notes that a stage is reached now, and prints it. A stage is reached once.
+    pub(crate) fn reached(&self, stage: AgentStage, text: &str) {
+        let reached = StageTime { stage, uptime_ns: uptime_ns() };
+        say(format_args!("{text}"));
+        self.change(|heartbeat| {
+            if heartbeat.stages.iter().all(|known| known.stage != stage) {
+                heartbeat.stages.push(reached);
+            }
+        });
+    }
+
+    /// Notes the settings as read back, with what the kernel has left of the machine.
+    pub(crate) fn settings(&self, applied: Vec<AppliedSetting>, cpus_online: u32, memory_kib: u64) {
+        self.change(|heartbeat| {
+            heartbeat.applied = applied;
+            heartbeat.cpus_online = cpus_online;
+            heartbeat.memory_kib = memory_kib;
+        });
+    }
+
+    /// Sends what is known once more.
+    pub(crate) fn beat(&self) {
+        self.change(|_| {});
+    }
+
+    /// Notes the failure and waits until it is delivered, or [`FAILURE_DELIVERY`] is over.
+    pub(crate) fn fail(&self, failure: BootFailure) -> bool {
+        self.change(|heartbeat| heartbeat.failure = Some(failure));
+        self.wait_delivered(FAILURE_DELIVERY)
+    }
+
+    /// Waits until bootsrv has all that is known now; tells whether it has.
+    pub(crate) fn wait_delivered(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut state = self.lock();
+        let wanted = state.version;
+        while state.delivered < wanted {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.wait(state, left);
+        }
+        true
+    }
+
+    /// The report as it stands, for the process that goes on reporting.
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        self.lock().heartbeat.clone()
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Heartbeat)) {
+        let mut state = self.lock();
+        edit(&mut state.heartbeat);
+        state.version += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits for something new and tries once to send all of it.
+    fn deliver_next(&self, server: &Server, unwanted: &impl Fn(&Self)) {
+        let mut state = self.lock();
+        while state.delivered >= state.version {
+            state = self.wait(state, Duration::from_secs(3600));
+        }
+        let version = state.version;
+        let mut heartbeat = state.heartbeat.clone();
+        drop(state);
+
+        heartbeat.uptime_ns = uptime_ns();
+        match server.heartbeat(&heartbeat) {
+            Ok(reply) => {
+                self.lock().delivered = version;
+                self.changed.notify_all();
+                if !reply.wanted {
+                    unwanted(self);
+                }
+            }
+            Err(error) => {
+                say(format_args!("report not delivered: {error:#}"));
+                thread::sleep(RETRY);
+            }
+        }
+    }
+
+    /// A poisoned lock is taken as it is: a report is written in one step, so it is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0
+    }
+}

@@ -1,0 +1,150 @@
+//! What the agent asks bootsrv, over one pinned server's HTTPS.
+//!
+//! One method per URL, each a single attempt; who calls decides about repeating. The boot token
+//! goes into a header and nowhere else.
+
+use crate::tls::PinnedTls;
+use anyhow::{Context as _, Result, bail};
+use protocol::boot::{
+    BootPlan, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, PLAN_PATH, SECRETS_PATH, Secrets,
+    TOKEN_HEADER,
+};
+use protocol::error::ApiError;
+use protocol::names::{Digest, Secret};
+use serde::de::DeserializeOwned;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use ureq::config::Config;
+use ureq::http::{Response, StatusCode, Uri};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{Connector as _, NextTimeout, TcpConnector};
+use ureq::{Agent, Body};
+
+/// Longest plan or bundle of secrets taken, in bytes; site files are part of it.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest silence in the middle of an artifact.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// bootsrv, as this boot may talk to it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    agent: Agent,
+    base: String,
+    artifacts: String,
+    token: Secret,
+}
+
+impl Server {
+    /// `base` and `artifacts` are the URLs of the kernel arguments; nothing is sent yet.
+    pub(crate) fn new(
+        base: &str,
+        artifacts: &str,
+        certificate_pem: &[u8],
+        token: Secret,
+    ) -> Result<Self> {
+        let tls = PinnedTls::new(certificate_pem)?;
+        let config = Agent::config_builder()
+            .https_only(true)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .user_agent("node-agent")
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .build();
+        let connector = ().chain(TcpConnector::default()).chain(tls);
+        let agent = Agent::with_parts(config, connector, AddressOnly);
+        Ok(Self { agent, base: base.to_owned(), artifacts: artifacts.to_owned(), token })
+    }
+
+    /// The plan of this boot.
+    pub(crate) fn plan(&self) -> Result<BootPlan> {
+        let request = self.agent.get(self.url(PLAN_PATH)).header(TOKEN_HEADER, self.token.expose());
+        let answer = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build().call();
+        json(answer.context("asking for the plan")?).context("reading the plan")
+    }
+
+    /// The secrets of this boot. bootsrv answers this once.
+    pub(crate) fn secrets(&self) -> Result<Secrets> {
+        let request =
+            self.agent.post(self.url(SECRETS_PATH)).header(TOKEN_HEADER, self.token.expose());
+        let answer = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build().send_empty();
+        json(answer.context("asking for the secrets")?).context("reading the secrets")
+    }
+
+    /// Delivers a report.
+    pub(crate) fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatReply> {
+        let body = serde_json::to_vec(heartbeat)?;
+        let request = self
+            .agent
+            .post(self.url(HEARTBEAT_PATH))
+            .header(TOKEN_HEADER, self.token.expose())
+            .header("Content-Type", "application/json");
+        let answer = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build().send(&body);
+        json(answer.context("sending a heartbeat")?).context("reading the answer to a heartbeat")
+    }
+
+    /// The content of an artifact from a byte on. No token: who knows the digest may have it. Plain
+    /// HTTP is allowed, since the caller proves the content.
+    pub(crate) fn artifact(&self, digest: &Digest, offset: u64) -> Result<impl Read + use<>> {
+        let mut request = self.agent.get(format!("{}/artifacts/{digest}", self.artifacts));
+        if offset > 0 {
+            request = request.header("Range", format!("bytes={offset}-"));
+        }
+        let answer = request
+            .config()
+            .https_only(false)
+            .timeout_per_read(Some(READ_TIMEOUT))
+            .build()
+            .call()?;
+        let expected = if offset > 0 { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+        if answer.status() != expected {
+            bail!(refusal(answer));
+        }
+        Ok(answer.into_body().into_with_config().limit(u64::MAX).reader())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+fn json<T: DeserializeOwned>(mut answer: Response<Body>) -> Result<T> {
+    if answer.status() != StatusCode::OK {
+        bail!(refusal(answer));
+    }
+    let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
+    Ok(serde_json::from_slice(&body)?)
+}
+
+/// Status and, where bootsrv gave one, its sentence.
+fn refusal(mut answer: Response<Body>) -> String {
+    let status = answer.status().as_u16();
+    let body = answer.body_mut().with_config().limit(64 << 10).read_to_vec().unwrap_or_default();
+    match serde_json::from_slice::<ApiError>(&body) {
+        Ok(error) => format!("bootsrv refused with {status}: {}", error.message),
+        Err(_) => format!("bootsrv refused with {status}"),
+    }
+}
+
+/// Takes addresses as they are: the agent has no name service.
+#[derive(Debug)]
+struct AddressOnly;
+
+impl Resolver for AddressOnly {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _config: &Config,
+        _timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let host: IpAddr = host.parse().map_err(|_| ureq::Error::HostNotFound)?;
+        let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        addresses.push(SocketAddr::new(host, uri.port_u16().unwrap_or(default_port)));
+        Ok(addresses)
+    }
+}

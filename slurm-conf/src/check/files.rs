@@ -1,0 +1,74 @@
+//! The files themselves: can they be read, does each setting stand once, do nodes get them.
+
+use super::{Finding, Place};
+use crate::live::{LiveSite, TomlFile};
+use serde::de::DeserializeOwned;
+
+/// Settings of ours that are single values: a second one silently replaces the first.
+const SINGLE: &[&str] = &[
+    "BatchStartTimeout",
+    "JobRequeue",
+    "PrologEpilogTimeout",
+    "ResumeFailProgram",
+    "ResumeProgram",
+    "ResumeTimeout",
+    "ReturnToService",
+    "SlurmctldParameters",
+    "SlurmdParameters",
+    "SuspendProgram",
+    "SuspendTime",
+    "SuspendTimeout",
+];
+
+pub(super) fn readable(site: &LiveSite) -> Vec<Finding> {
+    let refused = site.slurm.unreadable.iter().map(|unreadable| {
+        let place = Place { file: unreadable.file.clone(), line: Some(unreadable.line) };
+        place.error(
+            "syntax",
+            unreadable.text.clone(),
+            "a line of Key=Value pairs, or a file that is there",
+        )
+    });
+    let ours = [unreadable(&site.bootsrv), unreadable(&site.client)];
+    refused.chain(ours.into_iter().flatten()).collect()
+}
+
+fn unreadable<T: DeserializeOwned>(file: &TomlFile<T>) -> Option<Finding> {
+    let (line, reason) = file.content.as_ref().err()?;
+    let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let wrong = format!("cannot be used, and the rules about it were not looked at: {reason}");
+    let place = Place { file: file.path.clone(), line: *line };
+    Some(place.error(&name, wrong, format!("the {name} that `slurm-conf generate` writes")))
+}
+
+pub(super) fn set_once(site: &LiveSite) -> Vec<Finding> {
+    let twice = |key: &&str| {
+        let mut places = site.slurm.settings.iter().filter(|setting| setting.is(key));
+        let (first, second) = (places.next()?, places.next()?);
+        let wrong = format!(
+            "was set before, at {}:{}: the last one read counts, the other is lost",
+            first.file.display(),
+            first.line
+        );
+        Some(Place::of(second).warning(key, wrong, format!("one line {key}= with what both say")))
+    };
+    SINGLE.iter().filter_map(twice).collect()
+}
+
+pub(super) fn include_is_handed_on(site: &LiveSite) -> Vec<Finding> {
+    if !site.is_configless() {
+        return Vec::new();
+    }
+    let with_directory = site.slurm.includes.iter().filter(|include| include.path.contains('/'));
+    let finding = |include: &crate::slurm_file::Include| {
+        let place = Place { file: include.file.clone(), line: Some(include.line) };
+        let name = include.path.rsplit('/').next().unwrap_or_default();
+        place.error(
+            "Include",
+            "names a directory: slurmctld hands such a file to no configless node, and slurmd waits for it \
+             until it gives up",
+            format!("Include {name}, with the file beside slurm.conf"),
+        )
+    };
+    with_directory.map(finding).collect()
+}

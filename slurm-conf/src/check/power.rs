@@ -1,0 +1,133 @@
+//! Power saving: on, with our programs, and never by Slurm's own decision.
+
+use super::hooks::program;
+use super::{Finding, Place};
+use crate::live::LiveSite;
+use crate::site::SlurmVersion;
+
+/// Below a day Slurm would power idle nodes off by itself.
+const SUSPEND_TIME_SECONDS_MIN: u32 = 24 * 3600;
+
+pub(super) fn resume_program(site: &LiveSite) -> Vec<Finding> {
+    program(
+        site,
+        "ResumeProgram",
+        "resume",
+        "nodes are never powered on, and power saving stays off",
+    )
+}
+
+pub(super) fn suspend_program(site: &LiveSite) -> Vec<Finding> {
+    program(
+        site,
+        "SuspendProgram",
+        "suspend",
+        "nodes are never powered off, and power saving stays off",
+    )
+}
+
+pub(super) fn resume_fail_program(site: &LiveSite) -> Vec<Finding> {
+    program(
+        site,
+        "ResumeFailProgram",
+        "resume-fail",
+        "bootsrv does not hear that Slurm gave a boot up, and the node stays on",
+    )
+}
+
+pub(super) fn suspend_time(site: &LiveSite) -> Vec<Finding> {
+    let of_partitions = site.slurm.partitions.iter().filter_map(|record| record.get("SuspendTime"));
+    let all: Vec<_> = site.slurm.get("SuspendTime").into_iter().chain(of_partitions).collect();
+    // INFINITE and -1 are no numbers.
+    let finite = |value: &str| value.parse::<u32>().ok();
+    if !all.iter().any(|setting| finite(&setting.value).is_some()) {
+        return vec![Place::setting(site, "SuspendTime").error(
+            "SuspendTime",
+            "is finite nowhere: power saving is off, and scontrol refuses power_down for every node",
+            "SuspendTime=31536000 on the PartitionName= line",
+        )];
+    }
+    let short = all.into_iter().filter(|setting| {
+        finite(&setting.value).is_some_and(|seconds| seconds < SUSPEND_TIME_SECONDS_MIN)
+    });
+    let finding = |setting| {
+        Place::of(setting).warning(
+            "SuspendTime",
+            "is short: Slurm powers idle nodes off by itself, among them those an admin booted to look at",
+            "SuspendTime=31536000",
+        )
+    };
+    short.map(finding).collect()
+}
+
+pub(super) fn suspend_exclusions(site: &LiveSite) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(excluded) = site.slurm.get("SuspendExcParts")
+        && let Some(name) =
+            site.our_names().into_iter().find(|name| site.has_word("SuspendExcParts", name))
+    {
+        let wrong =
+            format!("keeps {name} out of power saving: its nodes are neither powered off nor on");
+        findings.push(Place::of(excluded).error(
+            "SuspendExcParts",
+            wrong,
+            format!("the list without {name}"),
+        ));
+    }
+    if let Some(excluded) = site.slurm.get("SuspendExcNodes") {
+        // A list may end in `:COUNT`, the number of nodes kept on.
+        let list = excluded.value.split(':').next().unwrap_or_default();
+        let ours = site.our_nodes();
+        if let Some(node) = crate::live::expanded(list).iter().find(|node| ours.contains(node)) {
+            let wrong =
+                format!("keeps {node} out of power saving: it is neither powered off nor on");
+            findings.push(Place::of(excluded).error(
+                "SuspendExcNodes",
+                wrong,
+                "the list without our nodes",
+            ));
+        }
+    }
+    findings
+}
+
+pub(super) fn power_down_on_idle(site: &LiveSite) -> Vec<Finding> {
+    let Some(version) = site.version else { return Vec::new() };
+    let first = SlurmVersion::POWER_DOWN_ON_IDLE;
+    let mut findings = Vec::new();
+    for partition in site.our_partitions() {
+        let found = site.partition_value(partition, "PowerDownOnIdle");
+        let is_on = found.is_some_and(|setting| setting.value.eq_ignore_ascii_case("yes"));
+        if let Some(setting) = found.filter(|_| version < first) {
+            findings.push(Place::of(setting).error(
+                "PowerDownOnIdle",
+                format!("is not known to Slurm {version}: slurmctld does not start"),
+                "nothing: prolog marks the nodes with power_down_asap",
+            ));
+        } else if !is_on && version >= first {
+            let place =
+                partition.settings.first().map_or_else(|| Place::file(&site.slurm_conf), Place::of);
+            findings.push(place.warning(
+                "PowerDownOnIdle",
+                format!(
+                    "is not on in partition {}: only prolog's power_down_asap, which a crash of prolog \
+                     can leave out, keeps the next job from a node with the wrong kernel",
+                    partition.name()
+                ),
+                "PowerDownOnIdle=YES on the PartitionName= line",
+            ));
+        }
+    }
+    findings
+}
+
+pub(super) fn idle_on_node_suspend(site: &LiveSite) -> Vec<Finding> {
+    if !site.has_word("SlurmctldParameters", "idle_on_node_suspend") {
+        return Vec::new();
+    }
+    vec![Place::setting(site, "SlurmctldParameters").warning(
+        "SlurmctldParameters",
+        "has idle_on_node_suspend: a node that was drained for a fault is idle again after it was powered off",
+        "the list without idle_on_node_suspend",
+    )]
+}

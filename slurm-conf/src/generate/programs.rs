@@ -1,0 +1,145 @@
+//! What our own programs read: bootsrv.toml and client.toml.
+
+use super::{Derived, header};
+use crate::site::{AfterJob, Partition, Site, SiteFile};
+use crate::toml_text::{array, quoted};
+use protocol::boot::Mount;
+use std::fmt::Write as _;
+use std::path::Path;
+
+fn path(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+/// bootsrv's configuration.
+pub(super) fn bootsrv(site: &Site) -> String {
+    let (server, limits) = (&site.server, site.timeouts);
+    let (address, http, https) = (server.address, server.http_port, server.https_port);
+    let mut text = header(site, "bootsrv.");
+    // Writing to a String cannot fail.
+    write!(
+        text,
+        r#"state_dir = {}
+profiles_dir = {}
+kernel_arguments = {}
+
+[listen]
+http = "{address}:{http}"
+https = "{address}:{https}"
+
+[url]
+http = "http://{address}:{http}"
+https = "https://{address}:{https}"
+
+[slurm]
+scontrol = {}
+conf = {}
+user = {}
+conf_server = "{}:{}"
+
+[limits]
+power_on_per_second = {}
+firmware_seconds = {}
+boot_seconds = {}
+register_seconds = {}
+power_seconds = {}
+
+[initrd]
+agent = {}
+"#,
+        path(&server.state_dir),
+        path(&server.profiles_dir),
+        array(server.kernel_arguments.iter().map(String::as_str)),
+        path(&site.programs.scontrol),
+        path(&site.slurm.conf),
+        quoted(&site.slurm.user),
+        site.slurm.address,
+        site.slurm.port,
+        server.power_on_per_second,
+        limits.firmware_seconds,
+        limits.boot_seconds,
+        limits.register_seconds,
+        limits.power_seconds,
+        path(&site.programs.libexec.join("node-agent")),
+    )
+    .ok();
+    if let Some(modules) = &server.initrd_modules {
+        writeln!(text, "modules = {}", array(modules.iter().map(String::as_str))).ok();
+    }
+    site.partitions.iter().for_each(|partition| partition_table(partition, &mut text));
+    site.site_files.iter().for_each(|file| file_table(file, &mut text));
+    site.mounts.iter().for_each(|mount| mount_table(mount, &mut text));
+    text
+}
+
+fn partition_table(partition: &Partition, text: &mut String) {
+    let after_job = match partition.after_job {
+        AfterJob::Off => "off",
+    };
+    write!(
+        text,
+        "\n[[partition]]\nname = {}\ndefault_kernel = {}\ndefault_image = {}\nafter_job = {}\n",
+        quoted(&partition.name),
+        quoted(partition.default_kernel.as_str()),
+        quoted(partition.default_image.as_str()),
+        quoted(after_job),
+    )
+    .ok();
+}
+
+fn file_table(file: &SiteFile, text: &mut String) {
+    write!(
+        text,
+        "\n[[site_file]]\npath = {}\nsource = {}\nmode = {}\nowner = {}\ngroup = {}\nsecret = {}\n",
+        quoted(&file.path),
+        path(&file.source),
+        quoted(&file.mode),
+        quoted(&file.owner),
+        quoted(&file.group),
+        file.secret,
+    )
+    .ok();
+}
+
+fn mount_table(mount: &Mount, text: &mut String) {
+    write!(
+        text,
+        "\n[[mount]]\nsource = {}\ntarget = {}\nfstype = {}\noptions = {}\n",
+        quoted(&mount.source),
+        quoted(&mount.target),
+        quoted(&mount.fstype),
+        quoted(&mount.options),
+    )
+    .ok();
+}
+
+/// The configuration of plugin, hooks and command.
+pub(super) fn client(site: &Site) -> String {
+    let mut text = header(site, "Plugin, prolog, epilog and the command bmc; world-readable.");
+    write!(
+        text,
+        "server = \"http://{}:{}\"\n\
+         # Jobs of any other partition cost the hooks a look into this file, no network.\n\
+         partitions = {}\n\
+         scontrol = {}\n\
+         # Below PrologEpilogTimeout of slurm.conf.\n\
+         prolog_timeout_seconds = {}\n\
+         # After so many starts on faulty nodes a job is held.\n\
+         tries_max = {}\n",
+        site.server.address,
+        site.server.http_port,
+        array(site.partitions.iter().map(|partition| partition.name.as_str())),
+        path(&site.programs.scontrol),
+        Derived::of(&site.timeouts).prolog_timeout,
+        site.timeouts.tries_max,
+    )
+    .ok();
+    let hooks =
+        [("site_prolog", &site.programs.site_prolog), ("site_epilog", &site.programs.site_epilog)];
+    for (key, program) in hooks {
+        if let Some(program) = program {
+            writeln!(text, "{key} = {}", path(program)).ok();
+        }
+    }
+    text
+}

@@ -1,0 +1,274 @@
+//! `site.toml`: everything a site says about itself, once. Parsed and checked here; what is made of
+//! it is `generate`'s affair.
+
+mod defaults;
+mod error;
+mod expand;
+mod validate;
+mod version;
+
+pub use error::{Problem, SiteError};
+pub use expand::{Node, nodes};
+pub use version::SlurmVersion;
+
+use crate::network::Network;
+use protocol::boot::Mount;
+use protocol::names::{ImageName, KernelName, MacAddress};
+use serde::Deserialize;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+/// Longest site file, in bytes: 10,000 nodes need about 1 MiB.
+pub const SITE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// ClusterName.
+    pub cluster: String,
+    /// The Slurm it is for.
+    pub slurm: Slurm,
+    /// bootsrv.
+    pub server: Server,
+    /// The networks.
+    pub network: Networks,
+    /// Ranges of equal nodes.
+    pub nodes: Vec<NodeRange>,
+    /// Partitions whose nodes are booted for each job.
+    #[serde(rename = "partition")]
+    pub partitions: Vec<Partition>,
+    /// How long things may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Where the programs are installed.
+    #[serde(default)]
+    pub programs: Programs,
+    /// Files every node gets.
+    #[serde(default, rename = "site_file")]
+    pub site_files: Vec<SiteFile>,
+    /// Mounts every node gets.
+    #[serde(default, rename = "mount")]
+    pub mounts: Vec<Mount>,
+}
+
+/// The Slurm side.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slurm {
+    /// SlurmctldHost, a short host name.
+    pub host: String,
+    /// Where nodes reach slurmctld.
+    pub address: Ipv4Addr,
+    /// slurmctld's port.
+    #[serde(default = "defaults::slurmctld_port")]
+    pub port: u16,
+    /// SlurmUser; bootsrv's user too.
+    pub user: String,
+    /// Major version, e.g. `24.11`.
+    pub version: SlurmVersion,
+    /// Where slurm.conf is in use.
+    #[serde(default = "defaults::slurm_conf")]
+    pub conf: PathBuf,
+    /// StateSaveLocation, for `--full`.
+    #[serde(default = "defaults::slurm_state")]
+    pub state_dir: PathBuf,
+    /// Directory of the daemons' logs, for `--full`.
+    #[serde(default = "defaults::slurm_log")]
+    pub log_dir: PathBuf,
+}
+
+/// bootsrv.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Where it listens, on the provisioning network.
+    pub address: Ipv4Addr,
+    /// For iPXE and the API.
+    #[serde(default = "defaults::http_port")]
+    pub http_port: u16,
+    /// For node agents.
+    #[serde(default = "defaults::https_port")]
+    pub https_port: u16,
+    /// Store, artifacts, certificate.
+    #[serde(default = "defaults::state_dir")]
+    pub state_dir: PathBuf,
+    /// Kernel profiles.
+    #[serde(default = "defaults::profiles_dir")]
+    pub profiles_dir: PathBuf,
+    /// Words every kernel gets.
+    #[serde(default)]
+    pub kernel_arguments: Vec<String>,
+    /// Modules of the initrds; bootsrv's own list if absent.
+    pub initrd_modules: Option<Vec<String>>,
+    /// Most power-ons a second in the whole site (inrush current).
+    #[serde(default = "defaults::power_on_per_second")]
+    pub power_on_per_second: u32,
+}
+
+/// The networks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Networks {
+    /// Where dnsmasq answers.
+    pub interface: String,
+    /// The network the nodes boot from.
+    pub provisioning: Network,
+    /// The default gateway of the nodes.
+    pub gateway: Option<Ipv4Addr>,
+    /// The network of the baseboard controllers.
+    pub management: Option<Network>,
+    /// Directory with `ipxe.efi` and `undionly.kpxe`, for firmware that is not iPXE; without it
+    /// every card must hold iPXE itself.
+    pub tftp_root: Option<PathBuf>,
+}
+
+/// Equal nodes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeRange {
+    /// As a Slurm node list, e.g. `n[01-16]`.
+    pub names: String,
+    /// Address of the first; the others follow.
+    pub first_address: Ipv4Addr,
+    /// The card each boots from, in the order of the names.
+    pub macs: Vec<MacAddress>,
+    /// CPUs (hardware threads) each has.
+    pub cpus: u32,
+    /// Hardware threads a core has.
+    #[serde(default = "defaults::one")]
+    pub threads_per_core: u32,
+    /// Sockets each has.
+    #[serde(default = "defaults::one")]
+    pub sockets: u32,
+    /// RealMemory, MiB: below what the node's kernel shows.
+    pub memory_mib: u64,
+    /// Features, e.g. `["skylake"]`.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Address of the first baseboard controller; or a host name with `{node}` in it.
+    pub controller: String,
+    /// User on the controllers.
+    pub controller_user: String,
+    /// A file whose first line is that user's password.
+    pub password_file: PathBuf,
+    /// IPMI cipher suite, 17 or 3; the strongest accepted if absent.
+    pub cipher_suite: Option<u8>,
+    /// Where the serial console is logged; `{node}` stands for the name.
+    pub console_log: Option<String>,
+}
+
+/// A partition of bare-metal containers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// PartitionName.
+    pub name: String,
+    /// Its nodes, as a Slurm node list.
+    pub nodes: String,
+    /// Whether jobs that name no partition go there.
+    #[serde(default)]
+    pub default: bool,
+    /// MaxTime as slurm.conf has it.
+    #[serde(default = "defaults::max_time")]
+    pub max_time: String,
+    /// The kernel of jobs that name none.
+    pub default_kernel: KernelName,
+    /// The node image of jobs that name none.
+    pub default_image: ImageName,
+    /// What a node does when its job ends.
+    #[serde(default)]
+    pub after_job: AfterJob,
+}
+
+/// What a node does when its job ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterJob {
+    /// Powers off.
+    #[default]
+    Off,
+}
+
+/// How long things may take, in seconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// From power-on to the boot script.
+    pub firmware_seconds: u32,
+    /// From the boot script to the agent's first report.
+    pub boot_seconds: u32,
+    /// From there to slurmd's registration.
+    pub register_seconds: u32,
+    /// For a power command to show its effect.
+    pub power_seconds: u32,
+    /// Starts of a job on faulty nodes before it is held.
+    pub tries_max: u32,
+}
+
+/// Where the programs are installed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Programs {
+    /// Directory of prolog, epilog, resume, suspend, resume-fail and node-agent.
+    pub libexec: PathBuf,
+    /// The plugin: a name is looked for in Slurm's PluginDir, here and on the nodes.
+    pub plugin: String,
+    /// Slurm's scontrol.
+    pub scontrol: PathBuf,
+    /// The site's own PrologSlurmctld, run before ours.
+    pub site_prolog: Option<PathBuf>,
+    /// The site's own EpilogSlurmctld, run after ours.
+    pub site_epilog: Option<PathBuf>,
+}
+
+/// A file for every node.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteFile {
+    /// Where on the node.
+    pub path: String,
+    /// Where bootsrv reads it.
+    pub source: PathBuf,
+    /// Octal permission bits.
+    #[serde(default = "defaults::mode")]
+    pub mode: String,
+    /// Owner on the node.
+    #[serde(default = "defaults::root")]
+    pub owner: String,
+    /// Group on the node.
+    #[serde(default = "defaults::root")]
+    pub group: String,
+    /// Handed out once, with the boot token.
+    #[serde(default)]
+    pub secret: bool,
+}
+
+impl Site {
+    /// Reads and checks a site file.
+    ///
+    /// # Errors
+    /// When it cannot be read, has an unknown key, or values that cannot work.
+    pub fn read(path: &Path) -> Result<Self, SiteError> {
+        let text = crate::live::read_limited(path, SITE_BYTES_MAX)
+            .map_err(|source| SiteError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks the text of a site file; `path` is for messages.
+    ///
+    /// # Errors
+    /// When it has an unknown key, or values that cannot work.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, SiteError> {
+        let site: Self = toml::from_str(text).map_err(|error| {
+            let (line, message) = crate::toml_text::error_line(text, &error);
+            SiteError::Parse { path: path.to_owned(), line, message }
+        })?;
+        let problems = validate::problems(&site, text);
+        if problems.is_empty() {
+            Ok(site)
+        } else {
+            Err(SiteError::Values { path: path.to_owned(), problems })
+        }
+    }
+}

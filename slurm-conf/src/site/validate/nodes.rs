@@ -1,0 +1,122 @@
+//! The rules of the node ranges: names, cards, addresses and baseboard controllers.
+
+use super::{PATH, Problems, WORD, is_plain_path, is_word};
+use crate::site::expand::range_nodes;
+use crate::site::{NodeRange, Site};
+use protocol::names::NodeName;
+use protocol::node_list;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+/// Checks the ranges; gives the names of all nodes.
+pub(super) fn ranges(site: &Site, problems: &mut Problems<'_>) -> BTreeSet<NodeName> {
+    let mut names = BTreeSet::new();
+    if site.nodes.is_empty() {
+        problems.add("", 0, "nodes", "is empty: a site has at least one [[nodes]] table");
+    }
+    for (index, range) in site.nodes.iter().enumerate() {
+        match node_list::expand(&range.names) {
+            Ok(expanded) => {
+                if expanded.len() != range.macs.len() {
+                    let (nodes, macs) = (expanded.len(), range.macs.len());
+                    let what =
+                        format_args!("lists {macs} addresses for {nodes} nodes ({})", range.names);
+                    problems.add("[[nodes]]", index, "macs", what);
+                }
+                names.extend(expanded);
+            }
+            Err(error) => {
+                let what = format_args!("is refused: {error}");
+                problems.add("[[nodes]]", index, "names", what);
+            }
+        }
+        range_values(range, index, problems);
+        range_controllers(site, range, index, problems);
+    }
+    names
+}
+
+fn range_values(range: &NodeRange, index: usize, problems: &mut Problems<'_>) {
+    let mut add = |key: &str, what: &str| problems.add("[[nodes]]", index, key, what);
+    let per_socket = range.sockets.saturating_mul(range.threads_per_core);
+    if range.cpus == 0 || per_socket == 0 || !range.cpus.is_multiple_of(per_socket) {
+        add("cpus", "is not a multiple of sockets times threads_per_core");
+    }
+    if range.memory_mib == 0 {
+        add("memory_mib", "is 0: Slurm would give jobs no memory");
+    }
+    if !range.features.iter().all(|feature| is_word(feature)) {
+        add("features", WORD);
+    }
+    if range.controller_user.is_empty() {
+        add("controller_user", "is empty");
+    }
+    if !is_plain_path(&range.password_file) {
+        add("password_file", PATH);
+    }
+    if range.cipher_suite.is_some_and(|suite| suite != 3 && suite != 17) {
+        add("cipher_suite", "is neither 17 nor 3, the two that encrypt and are known to work");
+    }
+    if let Some(log) = &range.console_log {
+        if !is_plain_path(Path::new(log)) {
+            add("console_log", PATH);
+        } else if range.macs.len() > 1 && !log.contains("{node}") {
+            add("console_log", "is one file for several nodes: put {node} in it");
+        }
+    }
+}
+
+fn range_controllers(site: &Site, range: &NodeRange, index: usize, problems: &mut Problems<'_>) {
+    let first: Option<Ipv4Addr> = range.controller.parse().ok();
+    let pattern = range.controller.replace("{node}", "n1");
+    if first.is_none() && (!range.controller.contains("{node}") || !is_word(&pattern)) {
+        let what = "is neither an IPv4 address nor a host name with {node} in it";
+        problems.add("[[nodes]]", index, "controller", what);
+    }
+    let provisioning = site.network.provisioning;
+    let nodes = range_nodes(range);
+    if let Some(node) = nodes.iter().find(|node| !provisioning.has_host(node.address)) {
+        let (name, address) = (&node.name, node.address);
+        let what = format_args!("gives {name} {address}, which is not a host of {provisioning}");
+        problems.add("[[nodes]]", index, "first_address", what);
+    }
+    let Some(management) = site.network.management else { return };
+    let outside = nodes.iter().find(|node| {
+        node.controller.parse().is_ok_and(|address: Ipv4Addr| !management.has_host(address))
+    });
+    if let Some(node) = outside {
+        let (name, address) = (&node.name, &node.controller);
+        let what = format_args!("gives {name} {address}, which is not a host of {management}");
+        problems.add("[[nodes]]", index, "controller", what);
+    }
+}
+
+pub(super) fn duplicates(site: &Site, problems: &mut Problems<'_>) {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let reserved = [("bootsrv", site.server.address), ("slurmctld", site.slurm.address)]
+        .into_iter()
+        .map(|(owner, address)| (address, owner));
+    for (address, owner) in
+        reserved.chain(site.network.gateway.map(|gateway| (gateway, "the gateway")))
+    {
+        seen.insert(address.to_string(), owner.to_owned());
+    }
+    for (index, range) in site.nodes.iter().enumerate() {
+        for node in range_nodes(range) {
+            let values = [
+                ("names", format!("node {}", node.name)),
+                ("first_address", node.address.to_string()),
+                ("macs", node.mac.to_string()),
+                ("controller", node.controller.clone()),
+            ];
+            for (key, value) in values {
+                if let Some(owner) = seen.insert(value.clone(), node.name.to_string()) {
+                    let what =
+                        format_args!("gives {} {value}, which {owner} has already", node.name);
+                    problems.add("[[nodes]]", index, key, what);
+                }
+            }
+        }
+    }
+}
