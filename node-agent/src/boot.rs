@@ -4,20 +4,20 @@
 //! it is reported, printed, and the node goes off.
 
 use crate::arguments::KernelArguments;
-use crate::console::{say, uptime_ns};
+use crate::console::{Complaint, say, uptime_ns};
 use crate::files::Root;
 use crate::hand_over::hand_over;
 use crate::heartbeats::Errand;
 use crate::modules::{self, Modules};
 use crate::report::Reporter;
-use crate::server::Server;
+use crate::server::{Server, is_unsent};
 use crate::setting_path::cpus_in_list;
 use crate::settings::{self, SettingRefused};
 use crate::{card, clock, download, mounts, power, root};
 use anyhow::{Context as _, Result, bail};
 use protocol::boot::{
-    AgentStage, ArtifactRef, BootFailure, BootPlan, CERTIFICATE_FILE, Heartbeat, StageTime,
-    TOKEN_FILE,
+    AgentStage, ArtifactRef, BootFailure, BootPlan, CERTIFICATE_FILE, Heartbeat, Secrets,
+    StageTime, TOKEN_FILE,
 };
 use protocol::names::Secret;
 use std::convert::Infallible;
@@ -29,7 +29,10 @@ use std::time::{Duration, Instant};
 
 /// How long the plan is asked for.
 const PLAN_SECONDS: u64 = 60;
-const PLAN_RETRY: Duration = Duration::from_millis(200);
+/// How long a connection is tried for the secrets.
+const SECRETS_SECONDS: u64 = 15;
+/// Between two attempts at either.
+const RETRY: Duration = Duration::from_millis(200);
 /// Needed to hear the power button; a kernel without them boots all the same.
 const POWER_BUTTON_MODULES: [&str; 2] = ["button", "evdev"];
 
@@ -107,7 +110,7 @@ fn boot(
     root::prepare(&plan)?;
     let modules_download = download(server, &plan.modules, "module tree", root::modules_file());
     let root_download = download(server, &plan.root, "node image", root::image_file());
-    let secrets = server.secrets()?;
+    let secrets = take_secrets(server)?;
     join(drivers, "loading drivers")?;
 
     join(modules_download, "fetching the module tree")??;
@@ -145,13 +148,25 @@ fn take_token() -> Result<Secret> {
 
 fn wait_for_plan(server: &Server) -> Result<BootPlan> {
     let deadline = Instant::now() + Duration::from_secs(PLAN_SECONDS);
+    let mut complaint = Complaint::default();
     loop {
         match server.plan() {
             Ok(plan) => return Ok(plan),
             Err(error) if Instant::now() >= deadline => return Err(error),
-            Err(error) => say(format_args!("no plan yet: {error:#}")),
+            Err(error) => complaint.say(&format!("no plan yet: {error:#}")),
         }
-        sleep(PLAN_RETRY);
+        sleep(RETRY);
+    }
+}
+
+/// bootsrv answers this once, so it is asked again only if the request cannot have reached it.
+fn take_secrets(server: &Server) -> Result<Secrets> {
+    let deadline = Instant::now() + Duration::from_secs(SECRETS_SECONDS);
+    loop {
+        match server.secrets() {
+            Err(error) if is_unsent(&error) && Instant::now() < deadline => sleep(RETRY),
+            result => return result,
+        }
     }
 }
 

@@ -18,3 +18,19 @@ pub(crate) fn say(text: Arguments<'_>) {
     let line = format!("node-agent {}.{:03} {text}\n", uptime_ms / 1000, uptime_ms % 1000);
     std::io::stdout().write_all(line.as_bytes()).ok();
 }
+
+/// Prints what goes wrong again and again only when it changes: a serial console is slow.
+#[derive(Debug, Default)]
+pub(crate) struct Complaint {
+    last: String,
+}
+
+impl Complaint {
+    /// Prints the text unless it is the one printed last.
+    pub(crate) fn say(&mut self, text: &str) {
+        if self.last != text {
+            say(format_args!("{text}"));
+            text.clone_into(&mut self.last);
+        }
+    }
+}

@@ -5,6 +5,7 @@
 use crate::server::Server;
 use anyhow::{Context as _, Result, bail};
 use protocol::boot::ArtifactRef;
+use protocol::names::Digest;
 use ring::digest::{Context as Hash, SHA256};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write as _};
@@ -37,9 +38,9 @@ pub(crate) fn fetch(server: &Server, artifact: &ArtifactRef, path: &Path) -> Res
             bail!("artifact {} ends after {before} bytes", artifact.sha256);
         }
     }
-    let found = target.hash.finish();
-    if found.as_ref() != artifact.sha256.0 {
-        bail!("artifact {} has the wrong content: its {found:?}", artifact.sha256);
+    let found = target.digest()?;
+    if found != artifact.sha256 {
+        bail!("artifact {} has the wrong content: its sha256 is {found}", artifact.sha256);
     }
     Ok(())
 }
@@ -59,6 +60,10 @@ struct Verified {
 }
 
 impl Verified {
+    fn digest(self) -> Result<Digest> {
+        Ok(Digest(self.hash.finish().as_ref().try_into()?))
+    }
+
     fn take(&mut self, mut content: impl Read, bytes_max: u64) -> Result<()> {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
@@ -93,8 +98,8 @@ mod tests {
         let mut target = target();
         target.take(&b"ab"[..], 3).unwrap();
         target.take(&b"c"[..], 3).unwrap();
-        assert!(target.hash.finish().as_ref().starts_with(&[0xba, 0x78, 0x16, 0xbf]));
         assert_eq!(target.bytes, 3);
+        assert!(target.digest().unwrap().to_string().starts_with("ba7816bf8f01cfea"));
     }
 
     #[test]

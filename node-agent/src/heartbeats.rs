@@ -57,14 +57,16 @@ pub(crate) fn run() -> Result<()> {
     )?;
     let interval = errand.interval_seconds.clamp(INTERVAL_SECONDS.0, INTERVAL_SECONDS.1);
     let reporter = Reporter::start(errand.heartbeat, Arc::new(server), |reporter| {
-        reporter.reached(AgentStage::ShuttingDown, "bootsrv does not want this boot any more");
         // In a thread of its own, because this one still has to report the stage.
-        thread::spawn(|| power::shut_down(Signal::USR2));
+        if reporter.reached(AgentStage::ShuttingDown, "bootsrv does not want this boot any more") {
+            thread::spawn(|| power::shut_down(Signal::USR2));
+        }
     });
     let of_button = reporter.clone();
     power_button::watch(move || {
-        of_button.reached(AgentStage::ShuttingDown, "the power button was pressed");
-        power::shut_down(Signal::POWER)
+        if of_button.reached(AgentStage::ShuttingDown, "the power button was pressed") {
+            power::shut_down(Signal::POWER)
+        }
     });
     let mut slurmd_runs = false;
     let mut next_beat = Instant::now() + Duration::from_secs(interval.into());

@@ -3,7 +3,7 @@
 //! Stages are noted at once and delivered in the background, so that the boot never waits for a
 //! report. There is one sender, so a later report never overtakes an earlier one.
 
-use crate::console::{say, uptime_ns};
+use crate::console::{Complaint, say, uptime_ns};
 use crate::server::Server;
 use protocol::boot::{AgentStage, AppliedSetting, BootFailure, Heartbeat, StageTime};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,22 +43,29 @@ impl Reporter {
         let reporter = Arc::new(Self { state, changed: Condvar::new() });
         let of_thread = reporter.clone();
         thread::spawn(move || {
+            let mut complaint = Complaint::default();
             loop {
-                of_thread.deliver_next(&server, &unwanted);
+                of_thread.deliver_next(&server, &unwanted, &mut complaint);
             }
         });
         reporter
     }
 
-    /// Notes that a stage is reached now, and prints it. A stage is reached once.
-    pub(crate) fn reached(&self, stage: AgentStage, text: &str) {
+    /// Notes that a stage is reached now, and prints it. A stage is reached once: `false` says that
+    /// it was reached before, and nothing was done.
+    pub(crate) fn reached(&self, stage: AgentStage, text: &str) -> bool {
         let reached = StageTime { stage, uptime_ns: uptime_ns() };
-        say(format_args!("{text}"));
-        self.change(|heartbeat| {
-            if heartbeat.stages.iter().all(|known| known.stage != stage) {
+        let is_new = self.change(|heartbeat| {
+            let is_new = heartbeat.stages.iter().all(|known| known.stage != stage);
+            if is_new {
                 heartbeat.stages.push(reached);
             }
+            is_new
         });
+        if is_new {
+            say(format_args!("{text}"));
+        }
+        is_new
     }
 
     /// Notes the settings as read back, with what the kernel has left of the machine.
@@ -67,23 +74,23 @@ impl Reporter {
             heartbeat.applied = applied;
             heartbeat.cpus_online = cpus_online;
             heartbeat.memory_kib = memory_kib;
+            true
         });
     }
 
     /// Sends what is known once more.
     pub(crate) fn beat(&self) {
-        self.change(|_| {});
+        self.change(|_| true);
     }
 
-    /// Notes the failure and waits until it is delivered, or [`FAILURE_DELIVERY`] is over.
+    /// Notes the failure and waits until it is delivered, or [`FAILURE_DELIVERY`] is over; tells
+    /// whether bootsrv has it.
     pub(crate) fn fail(&self, failure: BootFailure) -> bool {
-        self.change(|heartbeat| heartbeat.failure = Some(failure));
-        self.wait_delivered(FAILURE_DELIVERY)
-    }
-
-    /// Waits until bootsrv has all that is known now; tells whether it has.
-    pub(crate) fn wait_delivered(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+        self.change(|heartbeat| {
+            heartbeat.failure = Some(failure);
+            true
+        });
+        let deadline = Instant::now() + FAILURE_DELIVERY;
         let mut state = self.lock();
         let wanted = state.version;
         while state.delivered < wanted {
@@ -101,15 +108,19 @@ impl Reporter {
         self.lock().heartbeat.clone()
     }
 
-    fn change(&self, edit: impl FnOnce(&mut Heartbeat)) {
+    /// Edits the report, and wakes the sender if the edit says that there is something to send.
+    fn change(&self, edit: impl FnOnce(&mut Heartbeat) -> bool) -> bool {
         let mut state = self.lock();
-        edit(&mut state.heartbeat);
-        state.version += 1;
-        self.changed.notify_all();
+        let is_changed = edit(&mut state.heartbeat);
+        if is_changed {
+            state.version += 1;
+            self.changed.notify_all();
+        }
+        is_changed
     }
 
     /// Waits for something new and tries once to send all of it.
-    fn deliver_next(&self, server: &Server, unwanted: &impl Fn(&Self)) {
+    fn deliver_next(&self, server: &Server, unwanted: &impl Fn(&Self), complaint: &mut Complaint) {
         let mut state = self.lock();
         while state.delivered >= state.version {
             state = self.wait(state, Duration::from_secs(3600));
@@ -128,7 +139,7 @@ impl Reporter {
                 }
             }
             Err(error) => {
-                say(format_args!("report not delivered: {error:#}"));
+                complaint.say(&format!("report not delivered: {error:#}"));
                 thread::sleep(RETRY);
             }
         }

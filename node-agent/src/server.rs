@@ -12,7 +12,7 @@ use protocol::boot::{
 use protocol::error::ApiError;
 use protocol::names::{Digest, Secret};
 use serde::de::DeserializeOwned;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use ureq::config::Config;
@@ -126,6 +126,21 @@ fn refusal(mut answer: Response<Body>) -> String {
     match serde_json::from_slice::<ApiError>(&body) {
         Ok(error) => format!("bootsrv refused with {status}: {}", error.message),
         Err(_) => format!("bootsrv refused with {status}"),
+    }
+}
+
+/// Whether an error of a request means that no connection was made, so that bootsrv did not see it.
+pub(crate) fn is_unsent(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<ureq::Error>() {
+        Some(ureq::Error::ConnectionFailed | ureq::Error::Timeout(ureq::Timeout::Connect)) => true,
+        Some(ureq::Error::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionRefused
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::NetworkDown
+        ),
+        _ => false,
     }
 }
 

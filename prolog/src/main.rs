@@ -63,7 +63,9 @@ fn run(environment: &Environment) -> Result<u8, HookError> {
             )
         }
     };
-    let slurm = scontrol::Scontrol::new(&config.scontrol, environment.os(SLURM_CONF).cloned());
+    let slurm_conf = environment.os(SLURM_CONF).cloned();
+    let slurm_conf = slurm_conf.or_else(|| Some(config.slurm_conf?.into_os_string()));
+    let slurm = scontrol::Scontrol::new(&config.scontrol, slurm_conf);
     let verdict: Verdict = verdict.with_try_limit(restart_count, config.tries_max);
     Ok(verdict::carry_out(&slurm, job, &verdict))
 }

@@ -64,7 +64,7 @@ pub(crate) fn carry_out(slurm: &dyn Slurm, job: JobId, verdict: &Verdict) -> u8 
         }
         Verdict::Hold { reason, kind } => {
             let text = sentence(reason);
-            log::warn!("job={job} held: {text}");
+            log::warn!("job={job} cannot start: {text}");
             log_failure(job, "leave a comment", slurm.comment(job, &text));
             if let Err(refusal) = slurm.requeue_hold(job) {
                 // srun and salloc cannot be requeued: the exit code ends them, this tells why.

@@ -98,6 +98,12 @@ fn run_check(args: &Check) -> anyhow::Result<(String, u8)> {
 fn installed_version(site: &LiveSite) -> Option<SlurmVersion> {
     let scontrol = site.bootsrv.get().and_then(|bootsrv| bootsrv.slurm.scontrol.as_deref());
     let scontrol = scontrol.unwrap_or_else(|| Path::new("/usr/bin/scontrol"));
-    let output = Command::new(scontrol).arg("--version").env_clear().output().ok()?;
+    // Without a slurm.conf it does not even say its version.
+    let output = Command::new(scontrol)
+        .arg("--version")
+        .env_clear()
+        .env(protocol::job_env::SLURM_CONF, &site.slurm_conf)
+        .output()
+        .ok()?;
     String::from_utf8(output.stdout).ok()?.parse().ok()
 }

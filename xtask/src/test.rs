@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the rings of proof, cheapest first.
 
-use crate::run::{run, run_with};
-use crate::{demo, setup, tidy};
+use crate::run::run;
+use crate::{build, demo, setup, tidy};
 use anyhow::Result;
 
 /// Unit tests, lints and tidy.
@@ -19,8 +19,5 @@ pub(crate) fn all(only: Option<&str>) -> Result<()> {
         fast()?;
     }
     demo::prepare()?;
-    let mut arguments = vec!["test", "--release", "--package", "tests", "--test", "real", "--"];
-    arguments.extend(["--ignored", "--test-threads=1", "--nocapture"]);
-    arguments.extend(only);
-    run_with("cargo", arguments, &[("RUST_BACKTRACE", "0")])
+    run(&build::programs().join("vcluster-test").to_string_lossy(), only)
 }

@@ -17,7 +17,8 @@ pub const INIT: &str = include_str!("../node-image/init");
 const FINISH: &str = include_str!("../node-image/finish");
 
 /// Always in the image: what init, the settings and Slurm itself need.
-pub const PACKAGES: [&str; 5] = ["slurmd", "munge", "iproute2", "kmod", "procps"];
+pub const PACKAGES: [&str; 6] =
+    ["slurmd", "slurm-client", "munge", "iproute2", "kmod", "procps"];
 /// Longest a build may take; one from a mirror nearby takes a minute.
 const LIMIT: Duration = Duration::from_secs(3600);
 /// With this package and these hooks of mmdebstrap's the root is made with merged directories from

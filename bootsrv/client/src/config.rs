@@ -21,6 +21,9 @@ pub struct ClientConfig {
     /// Absolute path of `scontrol`.
     #[serde(default = "default_scontrol")]
     pub scontrol: PathBuf,
+    /// The slurm.conf scontrol reads, where it is not the default one and slurmctld does not name it
+    /// to its scripts (22.05 does not).
+    pub slurm_conf: Option<PathBuf>,
     /// Seconds after which prolog gives a boot up; must be below Slurm's `PrologEpilogTimeout`.
     #[serde(default = "default_prolog_timeout_seconds")]
     pub prolog_timeout_seconds: u32,
@@ -138,6 +141,7 @@ impl ClientConfig {
         }
         let paths = [
             ("scontrol", Some(&self.scontrol)),
+            ("slurm_conf", self.slurm_conf.as_ref()),
             ("site_prolog", self.site_prolog.as_ref()),
             ("site_epilog", self.site_epilog.as_ref()),
             ("munge_socket", self.munge_socket.as_ref()),

@@ -35,10 +35,10 @@ pub(super) fn readable(site: &LiveSite) -> Vec<Finding> {
 
 fn unreadable<T: DeserializeOwned>(file: &TomlFile<T>) -> Option<Finding> {
     let (line, reason) = file.content.as_ref().err()?;
-    let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = file.name;
     let wrong = format!("cannot be used, and the rules about it were not looked at: {reason}");
     let place = Place { file: file.path.clone(), line: *line };
-    Some(place.error(&name, wrong, format!("the {name} that `slurm-conf generate` writes")))
+    Some(place.error(name, wrong, format!("the {name} that `slurm-conf generate` writes")))
 }
 
 pub(super) fn set_once(site: &LiveSite) -> Vec<Finding> {

@@ -13,6 +13,8 @@ const TOML_BYTES_MAX: u64 = 1024 * 1024;
 /// One of our TOML files with its text, for line numbers.
 #[derive(Debug, Clone)]
 pub struct TomlFile<T> {
+    /// Its usual name.
+    pub name: &'static str,
     /// Where.
     pub path: PathBuf,
     /// Its text; empty if it could not be read.
@@ -22,7 +24,7 @@ pub struct TomlFile<T> {
 }
 
 impl<T: DeserializeOwned> TomlFile<T> {
-    pub(super) fn read(path: &Path) -> Self {
+    pub(super) fn read(name: &'static str, path: &Path) -> Self {
         let (text, content) = match read_limited(path, TOML_BYTES_MAX) {
             Err(error) => (String::new(), Err((None, error.to_string()))),
             Ok(text) => {
@@ -33,7 +35,7 @@ impl<T: DeserializeOwned> TomlFile<T> {
                 (text, content)
             }
         };
-        Self { path: path.to_owned(), text, content }
+        Self { name, path: path.to_owned(), text, content }
     }
 
     /// The content, if there is one.

@@ -26,7 +26,7 @@ enum Verb {
         #[arg(long, default_value_t = 2)]
         nodes: u8,
         /// Memory of each node in MiB.
-        #[arg(long, default_value_t = 512)]
+        #[arg(long, default_value_t = 640)]
         memory: u32,
         /// Where our programs are; where this one is, if not said.
         #[arg(long)]

@@ -33,7 +33,7 @@ impl Default for Options {
         Self {
             dir: PathBuf::from(DEFAULT_DIR),
             nodes: 2,
-            memory_mib: 512,
+            memory_mib: 640,
             program_dir: own_program_dir(),
             bootsrv_arguments: vec![
                 "--config".to_owned(),

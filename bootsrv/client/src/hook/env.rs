@@ -121,7 +121,8 @@ impl Environment {
             )?,
             user: self.required(SLURM_JOB_USER)?,
             uid: number(SLURM_JOB_UID, self.required(SLURM_JOB_UID)?)?,
-            account: self.text(SLURM_JOB_ACCOUNT),
+            // What printf(3) makes of no account at all (seen with Slurm 22.05).
+            account: self.text(SLURM_JOB_ACCOUNT).filter(|account| account != "(null)"),
             partition: self.partition()?,
         })
     }
@@ -170,6 +171,8 @@ mod tests {
         let facts = environment(&[("SLURM_JOB_ACCOUNT", "")]).job_facts().unwrap();
         assert_eq!((facts.job, facts.restart_count, facts.uid), (JobId(7), 0, 2001));
         assert_eq!(node_list::compress(&facts.nodes), "n[1-2]");
+        assert_eq!(facts.account, None);
+        let facts = environment(&[("SLURM_JOB_ACCOUNT", "(null)")]).job_facts().unwrap();
         assert_eq!(facts.account, None);
     }
 

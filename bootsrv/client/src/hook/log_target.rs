@@ -1,6 +1,7 @@
 //! Where a hook's lines go: syslog (facility daemon), or standard error where there is none.
 
 use log::{LevelFilter, Log, Metadata, Record};
+use std::io::Write;
 use syslog::{BasicLogger, Facility, Formatter3164};
 
 /// Standard error, with the level in front.
@@ -12,7 +13,9 @@ impl Log for StandardError {
     }
 
     fn log(&self, record: &Record<'_>) {
-        eprintln!("{}: {}", record.level().as_str().to_lowercase(), record.args());
+        // One write a line: several hooks share slurmctld's standard error.
+        let line = format!("{}: {}\n", record.level().as_str().to_lowercase(), record.args());
+        drop(std::io::stderr().write_all(line.as_bytes()));
     }
 
     fn flush(&self) {}

@@ -54,11 +54,16 @@ impl<'a> Case<'a> {
 
     /// Waits for a job's state.
     pub(crate) fn wait(&self, job: u32, state: &str, seconds: u64) -> Result<()> {
+        const ENDS: [&str; 6] =
+            ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL"];
         let limit = Duration::from_secs(seconds);
         wait_until(limit, &format!("job {job} is {state}"), || {
-            Ok(self.field(job, "JobState")? == state)
+            let now = self.field(job, "JobState")?;
+            let over = ENDS.contains(&now.as_str());
+            ensure!(now == state || !over, "job {job} is {now}, not {state}");
+            Ok(now == state)
         })
-        .with_context(|| self.describe(job))
+        .with_context(|| format!("{}\n{}", self.describe(job), self.output(job)))
     }
 
     /// Runs a job to its end; gives what it wrote.
