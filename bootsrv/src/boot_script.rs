@@ -35,7 +35,8 @@ impl BootScript<'_> {
     #[must_use]
     pub fn render(&self) -> String {
         let Self { node, mac, address, http_url, https_url, kernel, initrd, .. } = self;
-        let gateway = self.gateway.map(|gateway| format!(" {ARG_GATEWAY}={gateway}")).unwrap_or_default();
+        let gateway =
+            self.gateway.map(|gateway| format!(" {ARG_GATEWAY}={gateway}")).unwrap_or_default();
         let extra: String = self.arguments.iter().map(|argument| format!(" {argument}")).collect();
         format!(
             "#!ipxe\n\

@@ -38,11 +38,22 @@ pub fn choices(config: &Config, hub: &Hub) -> Result<BTreeMap<KernelName, Choice
         choices.insert(name.clone(), Choice { name, profile, kernel: kernel.clone() });
     }
     for (name, profile) in profiles(&config.profiles_dir)? {
+        // One bad file must not stop the jobs that do not use it.
+        let profile = match profile {
+            Ok(profile) => profile,
+            Err(error) => {
+                log::warn!("{error}");
+                continue;
+            }
+        };
         match kernels.get(&profile.kernel) {
             Some(kernel) => {
                 choices.insert(name.clone(), Choice { name, profile, kernel: kernel.clone() });
             }
-            None => log::warn!("profile {name} names kernel {}, which is not in the hub", profile.kernel),
+            None => log::warn!(
+                "profile {name} names kernel {}, which is not in the hub",
+                profile.kernel
+            ),
         }
     }
     Ok(choices)
@@ -65,10 +76,9 @@ fn plain(kernel: &Kernel) -> Profile {
 /// Longest profile file, in bytes.
 const PROFILE_BYTES_MAX: u64 = 64 * 1024;
 
-fn profiles(directory: &Path) -> Result<Vec<(KernelName, Profile)>, ApiError> {
-    let broken = |path: &Path, error: &dyn std::fmt::Display| {
-        ApiError::new(ErrorKind::Site, format!("profile {}: {error}", path.display()))
-    };
+type ReadProfile = Result<Profile, ApiError>;
+
+fn profiles(directory: &Path) -> Result<Vec<(KernelName, ReadProfile)>, ApiError> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -81,14 +91,25 @@ fn profiles(directory: &Path) -> Result<Vec<(KernelName, Profile)>, ApiError> {
             continue;
         }
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
-        let name = stem.parse().map_err(|error| broken(&path, &error))?;
-        if path.metadata().is_ok_and(|metadata| metadata.len() > PROFILE_BYTES_MAX) {
-            return Err(broken(&path, &"is longer than 64 KiB"));
-        }
-        let text = std::fs::read_to_string(&path).map_err(|error| broken(&path, &error))?;
-        profiles.push((name, toml::from_str(&text).map_err(|error| broken(&path, &error))?));
+        let Ok(name) = stem.parse() else {
+            log::warn!("profile {} does not have the name of a kernel", path.display());
+            continue;
+        };
+        profiles.push((name, read_profile(&path)));
     }
     Ok(profiles)
+}
+
+fn broken(path: &Path, error: &dyn std::fmt::Display) -> ApiError {
+    ApiError::new(ErrorKind::Site, format!("profile {}: {error}", path.display()))
+}
+
+fn read_profile(path: &Path) -> ReadProfile {
+    if path.metadata().is_ok_and(|metadata| metadata.len() > PROFILE_BYTES_MAX) {
+        return Err(broken(path, &"is longer than 64 KiB"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| broken(path, &error))?;
+    toml::from_str(&text).map_err(|error| broken(path, &error))
 }
 
 /// Finds the kernel of that name, whoever may use it; `asker` gets only names that are open to them
@@ -96,10 +117,20 @@ fn profiles(directory: &Path) -> Result<Vec<(KernelName, Profile)>, ApiError> {
 ///
 /// # Errors
 /// Unknown name: with the nearest ones.
-pub fn find(config: &Config, hub: &Hub, name: &KernelName, asker: Asker<'_>) -> Result<Choice, ApiError> {
+pub fn find(
+    config: &Config,
+    hub: &Hub,
+    name: &KernelName,
+    asker: Asker<'_>,
+) -> Result<Choice, ApiError> {
     let mut choices = choices(config, hub)?;
     if let Some(choice) = choices.remove(name) {
         return Ok(choice);
+    }
+    let own_file = config.profiles_dir.join(format!("{name}.toml"));
+    if own_file.is_file() {
+        // It is there and not among the choices: say what is wrong with it.
+        read_profile(&own_file)?;
     }
     let known = choices.values().filter(|choice| choice.profile.allow.permits(asker));
     let names = known.map(|choice| choice.name.as_str());
@@ -110,7 +141,12 @@ pub fn find(config: &Config, hub: &Hub, name: &KernelName, asker: Asker<'_>) -> 
 ///
 /// # Errors
 /// Unknown name: with the nearest ones. Not allowed: with how to see what is.
-pub fn kernel(config: &Config, hub: &Hub, name: &KernelName, asker: Asker<'_>) -> Result<Choice, ApiError> {
+pub fn kernel(
+    config: &Config,
+    hub: &Hub,
+    name: &KernelName,
+    asker: Asker<'_>,
+) -> Result<Choice, ApiError> {
     let choice = find(config, hub, name, asker)?;
     if choice.profile.allow.permits(asker) {
         return Ok(choice);
@@ -160,7 +196,10 @@ pub fn kernel_name(options: &JobOptions, partition: &Partition, node: &NodeName)
 /// # Errors
 /// When the hub or the profiles cannot be read.
 pub fn list(config: &Config, hub: &Hub, asker: Asker<'_>) -> Result<Catalog, ApiError> {
-    let partition = asker.partition.and_then(|name| config.partition(name)).or(config.partitions.first());
+    let partition = asker
+        .partition
+        .and_then(|name| config.partition(name))
+        .or_else(|| config.partitions.first());
     let kernels = choices(config, hub)?
         .into_values()
         .filter(|choice| choice.profile.allow.permits(asker))

@@ -127,7 +127,8 @@ pub struct Initrd {
 
 impl Default for Initrd {
     fn default() -> Self {
-        let modules = ["virtio_pci", "virtio_net", "e1000e", "igb", "ixgbe", "i40e", "tg3", "bnxt_en"];
+        let modules =
+            ["virtio_pci", "virtio_net", "e1000e", "igb", "ixgbe", "i40e", "tg3", "bnxt_en"];
         let root = ["squashfs", "overlay", "loop", "virtio_rng", "evdev", "button"];
         Self {
             agent: "/usr/libexec/bare-metal-container/node-agent".into(),
@@ -262,14 +263,27 @@ impl Config {
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
         let refuse = |key: &str, value: &str, problem| {
-            Err(ConfigError::Value { path: path.into(), key: key.into(), value: value.into(), problem })
+            Err(ConfigError::Value {
+                path: path.into(),
+                key: key.into(),
+                value: value.into(),
+                problem,
+            })
         };
         for file in &self.site_files {
             if !file.path.starts_with('/') || file.path.split('/').any(|part| part == "..") {
-                return refuse("site_file.path", &file.path, "is not an absolute path without '..'");
+                return refuse(
+                    "site_file.path",
+                    &file.path,
+                    "is not an absolute path without '..'",
+                );
             }
             if u32::from_str_radix(&file.mode, 8).is_err() {
-                return refuse("site_file.mode", &file.mode, "is not an octal number like \"0644\"");
+                return refuse(
+                    "site_file.mode",
+                    &file.mode,
+                    "is not an octal number like \"0644\"",
+                );
             }
         }
         for partition in &self.partitions {
@@ -284,7 +298,11 @@ impl Config {
         }
         for url in [&self.url.http, &self.url.https] {
             if url.ends_with('/') || !url.starts_with("http") {
-                return refuse("url", url, "is not like http://10.0.0.1:8080, without a slash at the end");
+                return refuse(
+                    "url",
+                    url,
+                    "is not like http://10.0.0.1:8080, without a slash at the end",
+                );
             }
         }
         Ok(())
@@ -343,7 +361,11 @@ mod tests {
         for (from, to, expected) in [
             ("http://10.0.0.1:8080\"", "http://10.0.0.1:8080/\"", "slash"),
             ("[[partition]]", "[limits]\npower_on_per_second = 0\n[[partition]]", "never"),
-            ("[[partition]]", "[[site_file]]\npath=\"/a/../b\"\nsource=\"/x\"\n[[partition]]", ".."),
+            (
+                "[[partition]]",
+                "[[site_file]]\npath=\"/a/../b\"\nsource=\"/x\"\n[[partition]]",
+                "..",
+            ),
         ] {
             let error = check(&GOOD.replace(from, to)).unwrap_err();
             assert!(error.contains(expected), "{error}");

@@ -28,7 +28,7 @@ pub fn telling_line(path: &Path) -> Option<String> {
 }
 
 fn pick(text: &str) -> Option<String> {
-    const TELLING: [&str; 4] = ["Kernel panic", "node-agent: failed", "Out of memory", "BUG:"];
+    const TELLING: [&str; 4] = ["Kernel panic", "boot failed:", "Out of memory", "BUG:"];
     let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let line = lines()
         .find(|line| TELLING.iter().any(|word| line.contains(word)))

@@ -33,7 +33,9 @@ pub fn of_deployment(store: &Store, deployment: &Deployment) -> Result<NodeEnerg
     let complete = deployment.state == State::Released;
     let (stages, end) = stages(&marks, now_unix_ns());
     let samples: Vec<Sample> = match stages.first() {
-        Some(first) => store.samples(&deployment.node, first.from_unix_ns - EDGE_NS, end + EDGE_NS)?,
+        Some(first) => {
+            store.samples(&deployment.node, first.from_unix_ns - EDGE_NS, end + EDGE_NS)?
+        }
         None => Vec::new(),
     };
     let source = (!samples.is_empty()).then(|| "ipmi".to_owned());
@@ -66,7 +68,8 @@ fn stages(marks: &[(Mark, i64)], now: i64) -> (Vec<energy::Mark>, i64) {
 /// When the store cannot be read.
 pub fn of_try(store: &Store, of: &Try) -> Result<JobEnergy, StoreError> {
     let deployments = store.deployments_of_try(of.id)?;
-    let nodes = deployments.iter().map(|one| of_deployment(store, one)).collect::<Result<_, _>>()?;
+    let nodes =
+        deployments.iter().map(|one| of_deployment(store, one)).collect::<Result<_, _>>()?;
     Ok(energy::job_energy(of.asked.job, of.asked.restart_count, nodes))
 }
 
@@ -76,11 +79,18 @@ mod tests {
 
     #[test]
     fn stages_never_overlap_and_start_with_power_on() {
-        let marks =
-            [(Mark::Requested, 1), (Mark::PowerOn, 10), (Mark::ScriptServed, 20), (Mark::KernelStarted, 19)];
+        let marks = [
+            (Mark::Requested, 1),
+            (Mark::PowerOn, 10),
+            (Mark::ScriptServed, 20),
+            (Mark::KernelStarted, 19),
+        ];
         let (begins, end) = stages(&marks, 50);
         let begins: Vec<_> = begins.iter().map(|b| (b.stage, b.from_unix_ns)).collect();
-        assert_eq!(begins, [(Stage::Firmware, 10), (Stage::BootLoader, 20), (Stage::KernelAndInitrd, 20)]);
+        assert_eq!(
+            begins,
+            [(Stage::Firmware, 10), (Stage::BootLoader, 20), (Stage::KernelAndInitrd, 20)]
+        );
         assert_eq!(end, 50);
         assert!(stages(&[(Mark::JobEnded, 5)], 9).0.is_empty(), "never powered on");
     }

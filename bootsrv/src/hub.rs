@@ -45,6 +45,18 @@ impl Hub {
         Ok(())
     }
 
+    /// Deletes what imports have replaced. Only while no node boots: it may still need it.
+    ///
+    /// # Errors
+    /// When the hub cannot be read or written.
+    pub fn sweep(&self) -> Result<(), ApiError> {
+        let (count, bytes) = self.shelf.sweep(&BTreeSet::new()).map_err(|error| site(&error))?;
+        if count > 0 {
+            log::info!("deleted {count} artifacts that nothing refers to, {bytes} bytes");
+        }
+        Ok(())
+    }
+
     /// All imported kernels.
     ///
     /// # Errors
@@ -73,7 +85,8 @@ impl Hub {
     /// When it is refused or cannot be stored; the hub is then unchanged.
     pub fn import_kernel(&self, name: &KernelName, package: &Path) -> Result<Kernel, ApiError> {
         let package = File::open(package).map_err(|error| site(&error))?;
-        import_package(&self.shelf, name.clone(), package, &self.options()?).map_err(|error| kernel_error(&error))
+        import_package(&self.shelf, name.clone(), package, &self.options()?)
+            .map_err(|error| kernel_error(&error))
     }
 
     /// Imports a node image from a tar archive.
@@ -85,7 +98,10 @@ impl Hub {
         import_tar(&self.shelf, name.clone(), archive, &ImageOptions::default()).map_err(|error| {
             let kind = match error {
                 ImageError::Tar(_) | ImageError::NoInit { .. } => ErrorKind::User,
-                _ => ErrorKind::Site,
+                ImageError::Directory { .. }
+                | ImageError::Squashfs(_)
+                | ImageError::Hub { .. }
+                | _ => ErrorKind::Site,
             };
             ApiError::new(kind, crate::chain(&error))
         })
@@ -96,7 +112,8 @@ impl Hub {
     /// # Errors
     /// When there is none of that name, or it cannot be removed.
     pub fn remove_kernel(&self, name: &KernelName) -> Result<(), ApiError> {
-        let removed = self.shelf.remove_kernel(name, &BTreeSet::new()).map_err(|error| site(&error))?;
+        let removed =
+            self.shelf.remove_kernel(name, &BTreeSet::new()).map_err(|error| site(&error))?;
         let none = || ApiError::new(ErrorKind::User, format!("there is no imported kernel {name}"));
         removed.map(drop).ok_or_else(none)
     }
@@ -106,13 +123,15 @@ impl Hub {
     /// # Errors
     /// When there is none of that name, or it cannot be removed.
     pub fn remove_image(&self, name: &ImageName) -> Result<(), ApiError> {
-        let removed = self.shelf.remove_image(name, &BTreeSet::new()).map_err(|error| site(&error))?;
+        let removed =
+            self.shelf.remove_image(name, &BTreeSet::new()).map_err(|error| site(&error))?;
         let none = || ApiError::new(ErrorKind::User, format!("there is no image {name}"));
         removed.map(drop).ok_or_else(none)
     }
 
     fn options(&self) -> Result<ImportOptions, ApiError> {
-        let certificate_pem = std::fs::read_to_string(&self.certificate).map_err(|error| site(&error))?;
+        let certificate_pem =
+            std::fs::read_to_string(&self.certificate).map_err(|error| site(&error))?;
         Ok(ImportOptions {
             agent: self.initrd.agent.clone(),
             certificate_pem,
@@ -133,7 +152,11 @@ fn kernel_error(error: &KernelError) -> ApiError {
         | KernelError::NotBzImage
         | KernelError::ReleaseMismatch { .. }
         | KernelError::NotARelease { .. } => ErrorKind::User,
-        _ => ErrorKind::Site,
+        KernelError::Tree { .. }
+        | KernelError::Agent(_)
+        | KernelError::Vmlinuz { .. }
+        | KernelError::Hub { .. }
+        | _ => ErrorKind::Site,
     };
     ApiError::new(kind, crate::chain(error))
 }

@@ -67,7 +67,10 @@ fn start(arguments: &Arguments) -> Result<()> {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         log::debug!("a TLS provider was installed before");
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(Arc::new(config)))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(Arc::new(config)))
 }
 
 async fn serve(config: Arc<Config>) -> Result<()> {
@@ -77,8 +80,12 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     let store = Arc::new(Store::open(&config.state_dir.join("store.sqlite"))?);
     let hub = Arc::new(Hub::open(&config, &identity.certificate)?);
     hub.refresh()?;
-    let slurm_uid = users::uid_of(&config.slurm.user)
-        .with_context(|| format!("slurm.user = {:?} is not a user of this machine", config.slurm.user))?;
+    if store.live_deployments()?.is_empty() {
+        hub.sweep()?;
+    }
+    let slurm_uid = users::uid_of(&config.slurm.user).with_context(|| {
+        format!("slurm.user = {:?} is not a user of this machine", config.slurm.user)
+    })?;
 
     let scontrol = Scontrol::new(config.slurm.scontrol.clone(), config.slurm.conf.clone());
     let site = Arc::new(Site {
@@ -87,8 +94,9 @@ async fn serve(config: Arc<Config>) -> Result<()> {
         power_limit: Duration::from_secs(config.limits.power_seconds.into()),
     });
     let fleet = Fleet::default();
-    let slurm = SlurmQueue::start(scontrol.clone());
-    let engine = Arc::new(Engine::new(Arc::clone(&store), Arc::clone(&config), fleet.clone(), slurm));
+    let slurm = SlurmQueue::start(scontrol.clone(), Arc::clone(&store));
+    let engine =
+        Arc::new(Engine::new(Arc::clone(&store), Arc::clone(&config), fleet.clone(), slurm));
     if site.engine.set(Arc::clone(&engine)).is_err() {
         anyhow::bail!("the engine was set twice");
     }
@@ -98,7 +106,8 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     tokio::spawn(reconciler::run(Arc::clone(&engine), scontrol));
 
     let upload_dir = config.state_dir.join("uploads");
-    std::fs::create_dir_all(&upload_dir).with_context(|| format!("making {}", upload_dir.display()))?;
+    std::fs::create_dir_all(&upload_dir)
+        .with_context(|| format!("making {}", upload_dir.display()))?;
     let app = App { engine, hub, site, slurm_uid, upload_dir };
     listen(&config, app, &identity).await
 }

@@ -74,10 +74,14 @@ pub fn secrets(config: &Config, node: &NodeDefinition) -> Result<Secrets, SiteFi
 #[must_use]
 pub fn settings(profile: &Profile) -> Vec<Setting> {
     let modules = profile.modules.iter().cloned().map(Setting::Module);
-    let sysctl =
-        profile.sysctl.iter().map(|(key, value)| Setting::Sysctl { key: key.clone(), value: value.clone() });
-    let sysfs =
-        profile.sysfs.iter().map(|(path, value)| Setting::Sysfs { path: path.clone(), value: value.clone() });
+    let sysctl = profile
+        .sysctl
+        .iter()
+        .map(|(key, value)| Setting::Sysctl { key: key.clone(), value: value.clone() });
+    let sysfs = profile
+        .sysfs
+        .iter()
+        .map(|(path, value)| Setting::Sysfs { path: path.clone(), value: value.clone() });
     let cpus = profile.cpus_offline.iter().copied().map(Setting::CpuOffline);
     modules.chain(sysctl).chain(sysfs).chain(cpus).collect()
 }
@@ -93,7 +97,11 @@ pub fn cpus_expected(profile: &Profile, node: &NodeDefinition) -> u32 {
     }
 }
 
-fn site_files(config: &Config, node: &NodeDefinition, secret: bool) -> Result<Vec<SiteFile>, SiteFileError> {
+fn site_files(
+    config: &Config,
+    node: &NodeDefinition,
+    secret: bool,
+) -> Result<Vec<SiteFile>, SiteFileError> {
     let wanted = config.site_files.iter().filter(|file| file.secret == secret);
     wanted.map(|source| site_file(source, node)).collect()
 }

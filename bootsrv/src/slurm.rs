@@ -12,6 +12,9 @@ use tokio::process::Command;
 /// Longest a single scontrol may take.
 const SCONTROL_SECONDS_MAX: u64 = 15;
 
+/// How every comment of ours begins.
+pub const OUR_COMMENT: &str = "[bare-metal container]";
+
 /// Why slurmctld was not told or did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SlurmError {
@@ -71,6 +74,15 @@ impl SlurmNode {
         !self.flags.is_empty() && !NOT_YET.iter().any(|flag| self.has(flag))
     }
 
+    /// The reason an admin drained it for, without Slurm's note of who and when. The drain that
+    /// `power_down_asap` makes at a job's start is not an admin's.
+    #[must_use]
+    pub fn admin_drain(&self) -> Option<&str> {
+        let reason = self.reason.as_deref().filter(|_| self.has("DRAIN"))?;
+        let reason = reason.rsplit_once(" [").map_or(reason, |(reason, _)| reason);
+        (!reason.starts_with("POWER_DOWN")).then_some(reason)
+    }
+
     /// A job runs or completes on it.
     #[must_use]
     pub fn has_job(&self) -> bool {
@@ -96,7 +108,10 @@ impl Scontrol {
     ///
     /// # Errors
     /// When slurmctld does not answer.
-    pub async fn nodes(&self, nodes: &[NodeName]) -> Result<HashMap<NodeName, SlurmNode>, SlurmError> {
+    pub async fn nodes(
+        &self,
+        nodes: &[NodeName],
+    ) -> Result<HashMap<NodeName, SlurmNode>, SlurmError> {
         if nodes.is_empty() {
             return Ok(HashMap::new());
         }
@@ -116,7 +131,8 @@ impl Scontrol {
     /// # Errors
     /// When slurmctld refuses.
     pub async fn drain(&self, node: &NodeName, reason: &str) -> Result<(), SlurmError> {
-        self.update_nodes(std::slice::from_ref(node), &["state=drain", &reason_argument(reason)]).await
+        self.update_nodes(std::slice::from_ref(node), &["state=drain", &reason_argument(reason)])
+            .await
     }
 
     /// Takes a node out of service and ends the job on it.
@@ -124,7 +140,31 @@ impl Scontrol {
     /// # Errors
     /// When slurmctld refuses.
     pub async fn down(&self, node: &NodeName, reason: &str) -> Result<(), SlurmError> {
-        self.update_nodes(std::slice::from_ref(node), &["state=down", &reason_argument(reason)]).await
+        self.update_nodes(std::slice::from_ref(node), &["state=down", &reason_argument(reason)])
+            .await
+    }
+
+    /// Ends a drain whose reason begins so; another's drain stays.
+    ///
+    /// # Errors
+    /// When slurmctld refuses.
+    pub async fn undrain(&self, node: &NodeName, reason: &str) -> Result<(), SlurmError> {
+        let nodes = std::slice::from_ref(node);
+        let shown = self.nodes(nodes).await?;
+        let ours =
+            |shown: &SlurmNode| shown.reason.as_ref().is_some_and(|text| text.starts_with(reason));
+        if shown.get(node).is_some_and(|shown| shown.has("DRAIN") && ours(shown)) {
+            self.update_nodes(nodes, &["state=resume"]).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells slurmctld to expect a node that boots for no job.
+    ///
+    /// # Errors
+    /// When slurmctld refuses.
+    pub async fn power_up(&self, node: &NodeName) -> Result<(), SlurmError> {
+        self.update_nodes(std::slice::from_ref(node), &["state=power_up"]).await
     }
 
     /// Makes slurmctld power nodes down, also out of POWERING_UP.
@@ -137,10 +177,14 @@ impl Scontrol {
     /// When slurmctld refuses.
     pub async fn power_down(&self, nodes: &[NodeName]) -> Result<(), SlurmError> {
         let shown = self.nodes(nodes).await?;
-        let new: Vec<NodeName> =
-            shown.into_iter().filter(|(_, node)| node.has("UNKNOWN")).map(|(name, _)| name).collect();
+        let new: Vec<NodeName> = shown
+            .into_iter()
+            .filter(|(_, node)| node.has("UNKNOWN"))
+            .map(|(name, _)| name)
+            .collect();
         if !new.is_empty() {
-            self.update_nodes(&new, &["state=down", "reason=bare-metal container: never booted"]).await?;
+            self.update_nodes(&new, &["state=down", "reason=bare-metal container: never booted"])
+                .await?;
             self.update_nodes(&new, &["state=resume"]).await?;
         }
         self.update_nodes(nodes, &["state=power_down_force"]).await
@@ -156,18 +200,27 @@ impl Scontrol {
         Ok(())
     }
 
-    /// Shows how far a job is, in its comment.
+    /// Shows how far a job is, in its comment; a comment of the user's own stays.
     ///
     /// # Errors
     /// When slurmctld refuses.
     pub async fn comment(&self, job: JobId, text: &str) -> Result<(), SlurmError> {
-        self.run(&["update", &format!("jobid={job}"), &format!("comment={}", one_line(text))]).await?;
+        let shown = self.run(&["show", "job", "-o", &job.to_string()]).await?;
+        if shown
+            .split_once(" Comment=")
+            .is_some_and(|(_, comment)| !comment.starts_with(OUR_COMMENT))
+        {
+            return Ok(());
+        }
+        self.run(&["update", &format!("jobid={job}"), &format!("comment={}", one_line(text))])
+            .await?;
         Ok(())
     }
 
     async fn update_nodes(&self, nodes: &[NodeName], what: &[&str]) -> Result<(), SlurmError> {
         let name = format!("nodename={}", compress(nodes));
-        let arguments: Vec<&str> = ["update", &name].into_iter().chain(what.iter().copied()).collect();
+        let arguments: Vec<&str> =
+            ["update", &name].into_iter().chain(what.iter().copied()).collect();
         self.run(&arguments).await?;
         Ok(())
     }
@@ -212,7 +265,8 @@ fn parse_nodes(text: &str) -> HashMap<NodeName, SlurmNode> {
         };
         let Some(name) = value("NodeName").and_then(|name| name.parse().ok()) else { continue };
         let state = value("State").unwrap_or("");
-        let mut flags: Vec<String> = state.split('+').map(|f| f.trim_end_matches('*').into()).collect();
+        let mut flags: Vec<String> =
+            state.split('+').map(|f| f.trim_end_matches('*').into()).collect();
         if state.contains('*') {
             flags.push("NOT_RESPONDING".into());
         }
@@ -239,6 +293,8 @@ NodeName=n3 State=IDLE+DRAIN+POWERED_DOWN Partitions=bmc Reason=fan broken [root
         assert!(node("n1").is_registered());
         assert!(!node("n2").is_registered() && node("n2").has("NOT_RESPONDING"));
         assert!(node("n3").has("DRAIN") && !node("n3").is_registered());
+        assert_eq!(node("n3").admin_drain(), Some("fan broken"));
+        assert_eq!(node("n2").admin_drain(), None);
         assert!(node("n3").reason.as_deref().unwrap().starts_with("fan broken"));
     }
 

@@ -2,7 +2,9 @@
 //! handler and no worker waits for slurmctld.
 
 use crate::slurm::Scontrol;
+use crate::store::Store;
 use protocol::names::{JobId, NodeName};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -11,10 +13,17 @@ use tokio::sync::mpsc;
 pub enum Word {
     /// The node is off and may be allocated again.
     Resume(NodeName),
+    /// The node's job is over: look whether an admin drained the node during it. slurmctld forgets
+    /// such a drain when it starts SuspendProgram, because `power_down_asap` uses the same flag.
+    NoteDrain(NodeName),
     /// Take the node out of service.
     Drain(NodeName, String),
     /// Set the node DOWN.
     Down(NodeName, String),
+    /// The admin's maintenance is over: take back the drain that it made, and no other.
+    Undrain(NodeName),
+    /// The node boots for no job: expect it.
+    PowerUp(NodeName),
     /// Power the node down.
     PowerDown(NodeName),
     /// Show this in the job's comment.
@@ -22,6 +31,9 @@ pub enum Word {
     /// The job was requeued for a node's fault: let it start at once.
     StartNow(JobId),
 }
+
+/// How the reason of a drain begins that `bmc node maintenance` made.
+pub const MAINTENANCE: &str = "maintenance: ";
 
 /// The sending end.
 #[derive(Debug, Clone)]
@@ -37,9 +49,9 @@ const BATCH: usize = 1_000;
 impl SlurmQueue {
     /// Makes the queue and the task that empties it.
     #[must_use]
-    pub fn start(scontrol: Scontrol) -> Self {
+    pub fn start(scontrol: Scontrol, store: Arc<Store>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(run(scontrol, receiver));
+        tokio::spawn(run(scontrol, store, receiver));
         Self { sender }
     }
 
@@ -58,29 +70,82 @@ impl SlurmQueue {
     }
 }
 
-async fn run(scontrol: Scontrol, mut receiver: mpsc::UnboundedReceiver<Word>) {
+async fn run(scontrol: Scontrol, store: Arc<Store>, mut receiver: mpsc::UnboundedReceiver<Word>) {
     let mut words = Vec::new();
     while receiver.recv_many(&mut words, BATCH).await > 0 {
-        let mut resumed = Vec::new();
+        let (mut resumed, mut noted) = (Vec::new(), Vec::new());
         for word in words.drain(..) {
-            match word {
+            match word.clone() {
                 // Many nodes go off together: one word for all of them.
                 Word::Resume(node) => resumed.push(node),
+                Word::NoteDrain(node) => noted.push(node),
                 // slurmctld requeues the job a moment after its epilog: wait beside the queue.
                 Word::StartNow(job) => drop(tokio::spawn(start_now(scontrol.clone(), job))),
-                other => say(&scontrol, &other).await,
+                Word::Drain(..)
+                | Word::Down(..)
+                | Word::Undrain(_)
+                | Word::PowerUp(_)
+                | Word::PowerDown(_)
+                | Word::Comment(..) => say(&scontrol, &word).await,
             }
         }
-        resume(&scontrol, resumed).await;
+        note_drains(&scontrol, &store, &noted).await;
+        resume(&scontrol, again_drained(&scontrol, &store, resumed).await).await;
     }
+}
+
+async fn note_drains(scontrol: &Scontrol, store: &Store, nodes: &[NodeName]) {
+    match scontrol.nodes(nodes).await {
+        Ok(shown) => {
+            for (node, shown) in shown {
+                if let Some(reason) = shown.admin_drain()
+                    && let Err(error) = store.set_admin_drain(&node, Some(reason))
+                {
+                    log::error!("node={node}: {}", crate::chain(&error));
+                }
+            }
+        }
+        Err(error) => log::warn!("asking slurmctld: {}", crate::chain(&error)),
+    }
+}
+
+/// Drains nodes again that an admin had drained; gives the others.
+async fn again_drained(
+    scontrol: &Scontrol,
+    store: &Store,
+    mut nodes: Vec<NodeName>,
+) -> Vec<NodeName> {
+    let mut drained = Vec::new();
+    nodes.retain(|node| match store.admin_drain(node) {
+        Ok(Some(reason)) => {
+            drained.push((node.clone(), reason));
+            false
+        }
+        Ok(None) => true,
+        Err(error) => {
+            log::error!("node={node}: {}", crate::chain(&error));
+            true
+        }
+    });
+    for (node, reason) in drained {
+        match scontrol.drain(&node, &reason).await {
+            Ok(()) => drop(store.set_admin_drain(&node, None)),
+            Err(error) => log::warn!("node={node}: {}", crate::chain(&error)),
+        }
+    }
+    nodes
 }
 
 async fn say(scontrol: &Scontrol, word: &Word) {
     for attempt in 1..=TRIES {
         let result = match word {
             Word::Resume(node) => scontrol.resume(std::slice::from_ref(node)).await,
+            // Taken out of the batch before.
+            Word::NoteDrain(_) => Ok(()),
             Word::Drain(node, reason) => scontrol.drain(node, reason).await,
             Word::Down(node, reason) => scontrol.down(node, reason).await,
+            Word::Undrain(node) => scontrol.undrain(node, MAINTENANCE).await,
+            Word::PowerUp(node) => scontrol.power_up(node).await,
             Word::PowerDown(node) => scontrol.power_down(std::slice::from_ref(node)).await,
             Word::Comment(job, text) => scontrol.comment(*job, text).await,
             Word::StartNow(job) => scontrol.start_now(*job).await,

@@ -50,8 +50,9 @@ pub fn identity(directory: &Path, https_url: &str) -> Result<Identity, TlsError>
     let host = https_url.trim_start_matches("https://").split([':', '/']).next().unwrap_or("");
     let make = |source| TlsError::Make { name: host.into(), source };
     let key = KeyPair::generate().map_err(make)?;
-    let certificate =
-        CertificateParams::new(vec![host.to_owned()]).and_then(|p| p.self_signed(&key)).map_err(make)?;
+    let certificate = CertificateParams::new(vec![host.to_owned()])
+        .and_then(|p| p.self_signed(&key))
+        .map_err(make)?;
     std::fs::create_dir_all(directory)
         .map_err(|source| TlsError::Write { path: directory.into(), source })?;
     write(&identity.key, &key.serialize_pem(), 0o600)?;

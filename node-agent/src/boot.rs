@@ -31,6 +31,9 @@ use std::time::{Duration, Instant};
 const PLAN_SECONDS: u64 = 60;
 /// How long a connection is tried for the secrets.
 const SECRETS_SECONDS: u64 = 15;
+/// Memory that must be left beside image and modules: a kernel with less than that ends in a
+/// deadlock on memory when it mounts them.
+const RESERVE_KIB: u64 = 32 << 10;
 /// Between two attempts at either.
 const RETRY: Duration = Duration::from_millis(200);
 /// Needed to hear the power button; a kernel without them boots all the same.
@@ -179,10 +182,11 @@ fn check_kernel(plan: &BootPlan, running: &str) -> Result<()> {
 
 /// Says clearly what would otherwise be a full tmpfs in the middle of a download.
 fn check_memory(plan: &BootPlan) -> Result<()> {
-    let needed_kib = plan.root.bytes.saturating_add(plan.modules.bytes) / 1024;
+    let artifacts_kib = plan.root.bytes.saturating_add(plan.modules.bytes) / 1024;
+    let needed_kib = artifacts_kib.saturating_add(RESERVE_KIB);
     let available_kib = memory("MemAvailable");
     if available_kib > 0 && needed_kib > available_kib {
-        bail!("image and modules need {needed_kib} KiB, only {available_kib} KiB are available");
+        bail!("this node needs {needed_kib} KiB for image and modules, only {available_kib} KiB are available");
     }
     Ok(())
 }

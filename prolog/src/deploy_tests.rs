@@ -1,3 +1,5 @@
+//! The sequence ask, wait, report against a fake bootsrv, a fake scontrol and a clock that jumps.
+
 use super::*;
 use protocol::api::{DeploymentView, JobFailure};
 use protocol::error::ApiError;

@@ -7,11 +7,11 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
-    /// The request is wrong: the job is held, HTTP 400 or 404.
+    /// The request is wrong: the job is held, HTTP 400.
     User,
     /// The caller may not: HTTP 403. For a job: held, like `User`.
     Forbidden,
-    /// A clash or not now: retry, HTTP 409 or 503.
+    /// A clash or not now: retry, HTTP 409.
     Busy,
     /// Hardware or the site's configuration: the node is drained, HTTP 503.
     Site,

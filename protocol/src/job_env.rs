@@ -7,8 +7,11 @@
 /// Input forms of `--bmc-kernel`, one a command as Slurm's own options have them (`SBATCH_PARTITION`
 /// and so on). They differ from what the job sees, so that an `sbatch` typed inside a job does not
 /// silently take over that job's kernel.
-pub const INPUT_KERNEL: InputNames =
-    InputNames { sbatch: "SBATCH_BMC_KERNEL", salloc: "SALLOC_BMC_KERNEL", srun: "SRUN_BMC_KERNEL" };
+pub const INPUT_KERNEL: InputNames = InputNames {
+    sbatch: "SBATCH_BMC_KERNEL",
+    salloc: "SALLOC_BMC_KERNEL",
+    srun: "SRUN_BMC_KERNEL",
+};
 /// Input forms of `--bmc-image`.
 pub const INPUT_IMAGE: InputNames =
     InputNames { sbatch: "SBATCH_BMC_IMAGE", salloc: "SALLOC_BMC_IMAGE", srun: "SRUN_BMC_IMAGE" };

@@ -125,7 +125,8 @@ impl FromStr for MacAddress {
     type Err = InvalidName;
     /// Accepts `:` or `-` between the six bytes (iPXE's `hexhyp` writes hyphens).
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let fail = || InvalidName::new("MAC address", text, "it is six bytes like 52:54:00:12:34:56");
+        let fail =
+            || InvalidName::new("MAC address", text, "it is six bytes like 52:54:00:12:34:56");
         let mut bytes = [0; 6];
         let mut parts = text.split([':', '-']);
         for byte in &mut bytes {
@@ -240,7 +241,9 @@ mod tests {
     fn mac_addresses_take_both_separators() {
         let mac: MacAddress = "52-54-00-AB-00-01".parse().unwrap();
         assert_eq!(mac.to_string(), "52:54:00:ab:00:01");
-        for bad in ["52:54:00:ab:00", "52:54:00:ab:00:01:02", "52:54:00:ab:00:zz", "5:54:00:ab:00:011"] {
+        for bad in
+            ["52:54:00:ab:00", "52:54:00:ab:00:01:02", "52:54:00:ab:00:zz", "5:54:00:ab:00:011"]
+        {
             assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
         }
     }

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_refused() {
-        for bad in ["", ",", "n[", "n]", "n[]", "n[2-1]", "n[a]", "n[1-", "n[[1]]", "n 1", "n[1],"] {
+        for bad in ["", ",", "n[", "n]", "n[]", "n[2-1]", "n[a]", "n[1-", "n[[1]]", "n 1", "n[1],"]
+        {
             assert!(expand(bad).is_err(), "{bad:?}");
         }
     }

@@ -40,7 +40,7 @@ pub(crate) fn two_nodes_at_once(case: &Case<'_>) -> Result<()> {
     let script = "srun sh -c 'echo $(hostname) $(cat /sys/kernel/mm/transparent_hugepage/enabled)'";
     let printed = case.run(&["-N2", "--bmc-kernel=thp-off"], script)?;
     let hosts: Vec<&str> = printed.lines().filter(|line| line.contains("[never]")).collect();
-    ensure!(hosts.len() == 2 && hosts[0] != hosts[1], "{printed}");
+    ensure!(matches!(hosts[..], [one, other] if one != other), "{printed}");
     Ok(())
 }
 

@@ -19,8 +19,11 @@ use std::time::Instant;
 use tests::cluster::{Cluster, Options};
 use tests::product::{self, Assets};
 
+/// One case.
+type Test = fn(&Case) -> Result<()>;
+
 /// Name and what it proves, in the order they run.
-const CASES: [(&str, fn(&Case) -> Result<()>); 17] = [
+const CASES: [(&str, Test); 17] = [
     ("two_kernels", jobs::two_kernels),
     ("other_release", jobs::other_release),
     ("two_nodes_at_once", jobs::two_nodes_at_once),
@@ -82,7 +85,7 @@ fn run(filter: &str) -> Result<usize> {
     Ok(failed)
 }
 
-fn run_case(cluster: &Cluster, test: fn(&Case) -> Result<()>) -> Result<()> {
+fn run_case(cluster: &Cluster, test: Test) -> Result<()> {
     let case = Case::new(cluster);
     let result = test(&case);
     let tidied = case.tidy().context("tidying up after the case");

@@ -27,7 +27,8 @@ pub(crate) fn prepare() -> Result<()> {
     for (name, suite, metapackage) in KERNELS {
         let file = directory().join(format!("{name}.deb"));
         if !file.exists() {
-            fetch_kernel(&file, suite, metapackage).with_context(|| format!("fetching kernel {name}"))?;
+            fetch_kernel(&file, suite, metapackage)
+                .with_context(|| format!("fetching kernel {name}"))?;
         }
     }
     node_image()
@@ -76,11 +77,18 @@ fn index(suite: &str) -> Result<String> {
     let base = format!("{MIRROR}/dists/{suite}");
     let release = directory().join(format!("{suite}.InRelease"));
     let packed = directory().join(format!("{suite}.Packages.xz"));
-    run("curl", ["-fsSL", "--retry", "3", "-o", &release.to_string_lossy(), &format!("{base}/InRelease")])?;
-    let signed = output("gpgv", ["--keyring", KEYRING, "--output", "-", &release.to_string_lossy()])
-        .context("checking the archive's signature")?;
+    run(
+        "curl",
+        ["-fsSL", "--retry", "3", "-o", &release.to_string_lossy(), &format!("{base}/InRelease")],
+    )?;
+    let signed =
+        output("gpgv", ["--keyring", KEYRING, "--output", "-", &release.to_string_lossy()])
+            .context("checking the archive's signature")?;
     let list = "main/binary-amd64/Packages.xz";
-    run("curl", ["-fsSL", "--retry", "3", "-o", &packed.to_string_lossy(), &format!("{base}/{list}")])?;
+    run(
+        "curl",
+        ["-fsSL", "--retry", "3", "-o", &packed.to_string_lossy(), &format!("{base}/{list}")],
+    )?;
     let found = output("sha256sum", [packed.as_os_str()])?;
     let sum = found.split(' ').next().unwrap_or("");
     if !signed.lines().any(|line| line.contains(sum) && line.ends_with(list)) {

@@ -12,17 +12,24 @@ pub(crate) fn programs() -> PathBuf {
     root().join("target/release")
 }
 
-/// Where the static agent is.
-pub(crate) fn agent() -> PathBuf {
-    root().join("target/static").join(TARGET).join("release/node-agent")
-}
-
 /// Builds everything but the agent, then the agent, statically.
 pub(crate) fn run_all() -> Result<()> {
-    run("cargo", ["build", "--release", "--workspace", "--exclude", "xtask", "--exclude", "node-agent"])?;
+    run(
+        "cargo",
+        ["build", "--release", "--workspace", "--exclude", "xtask", "--exclude", "node-agent"],
+    )?;
     run_with(
         "cargo",
-        ["build", "--release", "--package", "node-agent", "--target", TARGET, "--target-dir", "target/static"],
+        [
+            "build",
+            "--release",
+            "--package",
+            "node-agent",
+            "--target",
+            TARGET,
+            "--target-dir",
+            "target/static",
+        ],
         &[("RUSTFLAGS", "-C target-feature=+crt-static")],
     )
 }

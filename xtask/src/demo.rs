@@ -19,7 +19,9 @@ pub(crate) fn run() -> Result<()> {
 
 /// `cargo xtask cluster …`; only `up` needs everything fresh.
 pub(crate) fn cluster(arguments: &[String]) -> Result<()> {
-    if arguments.first().is_some_and(|verb| verb == "up") || !build::programs().join("vcluster").exists() {
+    if arguments.first().is_some_and(|verb| verb == "up")
+        || !build::programs().join("vcluster").exists()
+    {
         prepare()?;
     }
     vcluster(arguments)

@@ -12,7 +12,10 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// Runs a program in the workspace's root, its output going where ours goes.
-pub(crate) fn run<I: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = I>) -> Result<()> {
+pub(crate) fn run<I: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = I>,
+) -> Result<()> {
     run_with(program, arguments, &[])
 }
 
@@ -30,7 +33,10 @@ pub(crate) fn run_with<I: AsRef<OsStr>>(
 }
 
 /// What a program prints.
-pub(crate) fn output<I: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = I>) -> Result<String> {
+pub(crate) fn output<I: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = I>,
+) -> Result<String> {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(root())

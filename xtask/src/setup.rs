@@ -54,6 +54,7 @@ pub(crate) fn run() -> Result<()> {
 fn missing() -> Result<Vec<&'static str>> {
     let shown = output("dpkg-query", ["-W", "-f", "${Package} ${db:Status-Status}\n"])
         .context("this needs Debian: dpkg-query did not answer")?;
-    let installed: Vec<&str> = shown.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
+    let installed: Vec<&str> =
+        shown.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
     Ok(PACKAGES.iter().map(|package| package.0).filter(|name| !installed.contains(name)).collect())
 }

@@ -17,8 +17,7 @@ pub const INIT: &str = include_str!("../node-image/init");
 const FINISH: &str = include_str!("../node-image/finish");
 
 /// Always in the image: what init, the settings and Slurm itself need.
-pub const PACKAGES: [&str; 6] =
-    ["slurmd", "slurm-client", "munge", "iproute2", "kmod", "procps"];
+pub const PACKAGES: [&str; 6] = ["slurmd", "slurm-client", "munge", "iproute2", "kmod", "procps"];
 /// Longest a build may take; one from a mirror nearby takes a minute.
 const LIMIT: Duration = Duration::from_secs(3600);
 /// With this package and these hooks of mmdebstrap's the root is made with merged directories from
@@ -175,9 +174,12 @@ mod tests {
         check(&NodeImageOptions { sources: vec!["/etc/shadow".into()], ..options() }).unwrap_err();
         check(&NodeImageOptions { output: "image.tar".into(), ..options() }).unwrap_err();
         let arguments = arguments(&options(), Path::new("/t/init"), Path::new("/t/finish"));
-        assert!(arguments.contains(
-            &"--include=slurmd,munge,iproute2,kmod,procps,usr-is-merged,libpmix2".into()
-        ));
+        assert!(
+            arguments.contains(
+                &"--include=slurmd,slurm-client,munge,iproute2,kmod,procps,usr-is-merged,libpmix2"
+                    .into()
+            )
+        );
     }
 
     #[test]

@@ -51,7 +51,12 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::apply`].
-    pub fn apply_at(&self, id: DeploymentId, event: &Event, marks: &[(Mark, i64)]) -> Result<(), StoreError> {
+    pub fn apply_at(
+        &self,
+        id: DeploymentId,
+        event: &Event,
+        marks: &[(Mark, i64)],
+    ) -> Result<(), StoreError> {
         let _one_at_a_time = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(deployment) = self.store.deployment(id)? else { return Ok(()) };
         let mut outcome = next(&deployment, event, &self.config.limits);
@@ -132,7 +137,13 @@ impl Engine {
         }
     }
 
-    fn log(&self, deployment: &Deployment, event: &Event, to: Option<State>, failure: Option<&Failure>) {
+    fn log(
+        &self,
+        deployment: &Deployment,
+        event: &Event,
+        to: Option<State>,
+        failure: Option<&Failure>,
+    ) {
         let job = deployment.job.map_or_else(|| "none".into(), |job| job.to_string());
         let (node, from) = (&deployment.node, deployment.state.name());
         match (failure, to) {
@@ -146,5 +157,7 @@ impl Engine {
 /// Whether a node is free for a deployment: nothing older holds it.
 #[must_use]
 pub fn is_free(node: &NodeName, id: DeploymentId, live: &[Deployment]) -> bool {
-    !live.iter().any(|other| &other.node == node && other.id < id && !other.state.has_given_node_back())
+    !live
+        .iter()
+        .any(|other| &other.node == node && other.id < id && !other.state.has_given_node_back())
 }

@@ -45,7 +45,8 @@ fn job(engine: &Engine, nodes: &[&str]) -> i64 {
         image: "i".parse().unwrap(),
         power_off_after: true,
     };
-    let new = |name: &&str| token::new_deployment(node(name), asked.kernel.clone(), asked.image.clone());
+    let new =
+        |name: &&str| token::new_deployment(node(name), asked.kernel.clone(), asked.image.clone());
     engine.store.add_try(&asked, &nodes.iter().map(new).collect::<Vec<_>>(), 1).unwrap()
 }
 
@@ -74,7 +75,8 @@ fn state(engine: &Engine) -> JobState {
 fn a_job_is_ready_when_its_last_node_is() {
     let (engine, _words) = engine();
     let try_id = job(&engine, &["n1", "n2"]);
-    let ids: Vec<i64> = engine.store.deployments_of_try(try_id).unwrap().iter().map(|d| d.id).collect();
+    let ids: Vec<i64> =
+        engine.store.deployments_of_try(try_id).unwrap().iter().map(|d| d.id).collect();
     bring_to(&engine, ids[0], State::Ready);
     assert_eq!(state(&engine), JobState::Booting);
     bring_to(&engine, ids[1], State::Ready);
@@ -104,7 +106,9 @@ fn the_whole_life_ends_in_a_record_that_stays() {
     let (engine, mut words) = engine();
     let id = engine.store.deployments_of_try(job(&engine, &["n1"])).unwrap()[0].id;
     bring_to(&engine, id, State::Ready);
-    for event in [Event::JobStarted, Event::JobEnded, Event::GivenBack, Event::PowerSeenOff, Event::Settled] {
+    for event in
+        [Event::JobStarted, Event::JobEnded, Event::GivenBack, Event::PowerSeenOff, Event::Settled]
+    {
         engine.apply(id, &event).unwrap();
         // Everything may come twice.
         engine.apply(id, &event).unwrap();

@@ -55,7 +55,10 @@ pub async fn run(engine: Arc<Engine>, scontrol: Scontrol) {
 }
 
 /// Everything that needs no answer from outside. Returns what waits for its registration.
-fn step(engine: &Engine, comments: &mut HashMap<JobId, String>) -> Result<Vec<Deployment>, StoreError> {
+fn step(
+    engine: &Engine,
+    comments: &mut HashMap<JobId, String>,
+) -> Result<Vec<Deployment>, StoreError> {
     let live = engine.store.live_deployments()?;
     let now = now_unix_ns();
     for one in &live {
@@ -73,7 +76,11 @@ fn step(engine: &Engine, comments: &mut HashMap<JobId, String>) -> Result<Vec<De
 }
 
 /// slurmctld gave the node to a new job, so whatever held it before is over.
-fn free_or_supersede(engine: &Engine, one: &Deployment, live: &[Deployment]) -> Result<(), StoreError> {
+fn free_or_supersede(
+    engine: &Engine,
+    one: &Deployment,
+    live: &[Deployment],
+) -> Result<(), StoreError> {
     for older in live.iter().filter(|older| older.node == one.node && older.id < one.id) {
         engine.apply(older.id, &Event::Superseded)?;
     }
@@ -86,11 +93,15 @@ fn free_or_supersede(engine: &Engine, one: &Deployment, live: &[Deployment]) -> 
 /// How far a booting job is shows in `squeue -o %k`.
 fn say_comments(engine: &Engine, live: &[Deployment], comments: &mut HashMap<JobId, String>) {
     let mut jobs: HashMap<JobId, Vec<Deployment>> = HashMap::new();
-    for one in live.iter().filter(|one| one.state <= State::Ready && one.failure.is_none()) {
+    for one in live {
         if let Some(job) = one.job {
             jobs.entry(job).or_default().push(one.clone());
         }
     }
+    // A failed job's comment is prolog's: it says why the job is held.
+    jobs.retain(|_, nodes| {
+        nodes.iter().all(|one| one.state <= State::Ready && one.failure.is_none())
+    });
     comments.retain(|job, _| jobs.contains_key(job));
     for (job, nodes) in jobs {
         let text = view::comment(&nodes);
@@ -122,12 +133,16 @@ async fn see_registrations(engine: &Engine, scontrol: &Scontrol, waiting: &[Depl
 /// Nodes without a deployment must be off for slurmctld too. It repairs what a crash of ours or of
 /// slurmctld's lost, and brings a new site's nodes to `idle~`.
 async fn resync(engine: &Engine, scontrol: &Scontrol) {
-    let (Ok(rows), Ok(live)) = (engine.store.nodes(), engine.store.live_deployments()) else { return };
+    let (Ok(rows), Ok(live)) = (engine.store.nodes(), engine.store.live_deployments()) else {
+        return;
+    };
     let idle: Vec<NodeName> = rows
         .into_iter()
         .filter(|row| row.wanted_since_unix_ns.is_none())
         .map(|row| row.definition.name)
-        .filter(|name| !live.iter().any(|one| &one.node == name && !one.state.has_given_node_back()))
+        .filter(|name| {
+            !live.iter().any(|one| &one.node == name && !one.state.has_given_node_back())
+        })
         .collect();
     let Ok(shown) = scontrol.nodes(&idle).await else { return };
     for name in idle {

@@ -10,6 +10,8 @@ use protocol::boot::AgentStage;
 pub enum Event {
     /// No earlier deployment holds the node any more.
     NodeFree,
+    /// Power-on waits for its turn (inrush limit): not the firmware's time yet.
+    Queued,
     /// The controller accepted power-on.
     PowerOnAccepted,
     /// iPXE asked for the script.
@@ -94,8 +96,10 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
         Event::NodeFree if state == State::Waiting => {
             Outcome::to(State::PoweringOn).act(Action::PowerOn)
         }
+        // Both begin the state anew, so that its limit counts from power-on.
+        Event::Queued if state == State::PoweringOn => Outcome::to(State::PoweringOn),
         Event::PowerOnAccepted if state == State::PoweringOn => {
-            Outcome::default().mark(Mark::PowerOn)
+            Outcome::to(State::PoweringOn).mark(Mark::PowerOn)
         }
         Event::ScriptAsked => script_asked(deployment),
         Event::Agent(stage) => agent(state, *stage),
@@ -115,6 +119,7 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
         Event::Failed(failure) => failed(deployment, failure.clone()),
         Event::TimedOut => timed_out(deployment, limits),
         Event::NodeFree
+        | Event::Queued
         | Event::PowerOnAccepted
         | Event::Registered
         | Event::JobStarted
@@ -125,7 +130,9 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
 
 fn script_asked(deployment: &Deployment) -> Outcome {
     let crashed = |what: &str| {
-        let reason = format!("asked for its boot script again {what}: the kernel crashed or the node was reset");
+        let reason = format!(
+            "asked for its boot script again {what}: the kernel crashed or the node was reset"
+        );
         failed(deployment, Failure { blame: Blame::Node, reason })
     };
     match deployment.state {
@@ -147,7 +154,9 @@ fn script_asked(deployment: &Deployment) -> Outcome {
 
 fn agent(state: State, stage: AgentStage) -> Outcome {
     match (state, stage) {
-        (State::Booting | State::Starting, AgentStage::SlurmdStarted) => Outcome::to(State::Registering),
+        (State::Booting | State::Starting, AgentStage::SlurmdStarted) => {
+            Outcome::to(State::Registering)
+        }
         (State::Booting, _) => Outcome::to(State::Starting),
         _ => Outcome::default(),
     }
@@ -212,10 +221,9 @@ fn failed(deployment: &Deployment, failure: Failure) -> Outcome {
     }
     let mut outcome = power_off();
     if failure.blame == Blame::Node {
-        outcome.actions.push(match deployment.state {
-            State::Ready => Action::Down(failure.reason.clone()),
-            _ => Action::Drain(failure.reason.clone()),
-        });
+        let reason = failure.reason.clone();
+        let in_use = deployment.state == State::Ready;
+        outcome.actions.push(if in_use { Action::Down(reason) } else { Action::Drain(reason) });
     }
     Outcome { failure: Some(failure), ..outcome }
 }
@@ -227,7 +235,9 @@ pub fn limit_seconds(state: State, limits: &Limits) -> Option<u32> {
         State::Waiting => Some(limits.power_seconds.saturating_mul(2)),
         State::PoweringOn => Some(limits.firmware_seconds),
         State::Booting => Some(limits.boot_seconds),
-        State::Starting | State::Registering => Some(limits.register_seconds),
+        // Together register_seconds, which Slurm's own limits are computed from.
+        State::Starting => Some(limits.register_seconds - limits.register_seconds / 3),
+        State::Registering => Some(limits.register_seconds / 3),
         State::Ended | State::PoweringOff => Some(limits.power_seconds),
         State::Settling => Some(SETTLE_SECONDS_MAX),
         State::Ready | State::Released => None,
@@ -246,9 +256,9 @@ fn timed_out(deployment: &Deployment, limits: &Limits) -> Outcome {
             "did not ask for its boot script within {seconds} s of power-on: check that it boots \
              from the network first, and its cable"
         )),
-        State::Booting => {
-            node(format!("loaded its boot script, but its kernel did not report within {seconds} s"))
-        }
+        State::Booting => node(format!(
+            "loaded its boot script, but its kernel did not report within {seconds} s"
+        )),
         State::Starting => node(format!("booted, but slurmd did not start within {seconds} s")),
         State::Registering => {
             node(format!("runs slurmd, but slurmctld did not see it register within {seconds} s"))
@@ -347,6 +357,7 @@ mod tests {
         let failure = Failure { blame: Blame::Node, reason: "r".into() };
         let events = [
             Event::NodeFree,
+            Event::Queued,
             Event::PowerOnAccepted,
             Event::ScriptAsked,
             Event::Agent(AgentStage::AgentStarted),

@@ -1,6 +1,7 @@
 //! Deployments as the API shows them.
 
 use super::{Blame, Deployment, Mark, State};
+use crate::slurm::OUR_COMMENT;
 use crate::store::{Store, StoreError, Try};
 use protocol::api::{DeploymentView, JobFailure, JobState, JobView, MarkView};
 
@@ -78,6 +79,7 @@ pub fn comment(deployments: &[Deployment]) -> String {
     let ready = deployments.iter().filter(|one| !one.state.is_before_ready()).count();
     let slowest = deployments.iter().min_by_key(|one| one.state);
     let waiting = slowest.filter(|one| one.state.is_before_ready());
-    let what = waiting.map_or_else(String::new, |one| format!(", {} {}", one.node, one.state.describe()));
-    format!("[bare-metal container] {ready} of {} nodes ready{what}", deployments.len())
+    let what =
+        waiting.map_or_else(String::new, |one| format!(", {} {}", one.node, one.state.describe()));
+    format!("{OUR_COMMENT} {ready} of {} nodes ready{what}", deployments.len())
 }

@@ -1,7 +1,7 @@
 //! What the node agent asks: its plan, its secrets, and what it reports.
 
 use super::App;
-use super::answer::{Answer, refuse};
+use super::answer::{Answer, Refused, refuse};
 use super::auth::Booting;
 use crate::clock::now_unix_ns;
 use crate::deployment::transition::Event;
@@ -15,26 +15,36 @@ use protocol::error::ErrorKind;
 use protocol::profile::Asker;
 
 /// `GET` the plan.
-pub(super) async fn plan(AppState(app): AppState<App>, Booting(one): Booting) -> Answer<Json<BootPlan>> {
+pub(super) async fn plan(
+    AppState(app): AppState<App>,
+    Booting(one): Booting,
+) -> Answer<Json<BootPlan>> {
     require_booting(&one)?;
     let node = node_of(&app, &one)?;
     let choice = catalog::find(&app.engine.config, &app.hub, &one.kernel, Asker::default())?;
     let image = catalog::image(&app.hub, &one.image)?;
-    let plan = boot_plan::plan(&app.engine.config, &node.definition, &one, &choice, &image)
-        .map_err(|error| refuse(ErrorKind::Site, crate::chain(&error)))?;
-    Ok(Json(plan))
+    match boot_plan::plan(&app.engine.config, &node.definition, &one, &choice, &image) {
+        Ok(plan) => Ok(Json(plan)),
+        Err(error) => Err(site_file_missing(&app, &one, &error)),
+    }
 }
 
 /// `POST`: the secrets, once.
-pub(super) async fn secrets(AppState(app): AppState<App>, Booting(one): Booting) -> Answer<Json<Secrets>> {
+pub(super) async fn secrets(
+    AppState(app): AppState<App>,
+    Booting(one): Booting,
+) -> Answer<Json<Secrets>> {
     require_booting(&one)?;
     let node = node_of(&app, &one)?;
-    let secrets = boot_plan::secrets(&app.engine.config, &node.definition)
-        .map_err(|error| refuse(ErrorKind::Site, crate::chain(&error)))?;
+    let secrets = match boot_plan::secrets(&app.engine.config, &node.definition) {
+        Ok(secrets) => secrets,
+        Err(error) => return Err(site_file_missing(&app, &one, &error)),
+    };
     if app.engine.store.take_secrets(one.id)? {
         return Ok(Json(secrets));
     }
-    let reason = "its secrets were asked for twice: the agent was restarted or the token was stolen";
+    let reason =
+        "its secrets were asked for twice: the agent was restarted or the token was stolen";
     fail(&app, &one, Blame::Node, reason)?;
     Err(refuse(ErrorKind::Forbidden, reason))
 }
@@ -55,7 +65,8 @@ pub(super) async fn heartbeat(
     }
     app.engine.store.note_agent(one.id, &report.boot_id, &report.applied)?;
     let marks = marks(&report, now_unix_ns());
-    let furthest = report.stages.iter().map(|entry| entry.stage).max().unwrap_or(AgentStage::AgentStarted);
+    let furthest =
+        report.stages.iter().map(|entry| entry.stage).max().unwrap_or(AgentStage::AgentStarted);
     app.engine.apply_at(one.id, &Event::Agent(furthest), &marks)?;
     if let Some(failure) = &report.failure {
         let blame = if failure.setting { Blame::Job } else { Blame::Node };
@@ -67,6 +78,16 @@ pub(super) async fn heartbeat(
         return Ok(Json(HeartbeatReply { wanted: false }));
     }
     Ok(Json(HeartbeatReply { wanted }))
+}
+
+/// The site's mistake, and the same on every node: the job is held with the file's name, instead of
+/// draining one node after the other.
+fn site_file_missing(app: &App, one: &Deployment, error: &boot_plan::SiteFileError) -> Refused {
+    let reason = crate::chain(error);
+    match fail(app, one, Blame::Job, &reason) {
+        Ok(()) => refuse(ErrorKind::Site, reason),
+        Err(refused) => refused,
+    }
 }
 
 fn require_booting(one: &Deployment) -> Answer<()> {
@@ -99,13 +120,15 @@ fn unfit(app: &App, one: &Deployment, report: &Heartbeat) -> Answer<Option<Strin
     let choice = catalog::find(&app.engine.config, &app.hub, &one.kernel, Asker::default())?;
     let expected = boot_plan::cpus_expected(&choice.profile, &node.definition);
     let found = report.cpus_online;
-    Ok((found < expected).then(|| format!("has {found} CPUs on-line, kernel {} leaves {expected}", one.kernel)))
+    Ok((found < expected)
+        .then(|| format!("has {found} CPUs on-line, kernel {} leaves {expected}", one.kernel)))
 }
 
 /// The stages as marks on our clock: the node's clock is only used for differences.
 fn marks(report: &Heartbeat, now: i64) -> Vec<(Mark, i64)> {
     let kernel_started = now.saturating_sub(report.uptime_ns);
-    let on_our_clock = |uptime: i64| kernel_started.saturating_add(uptime.clamp(0, report.uptime_ns.max(0)));
+    let on_our_clock =
+        |uptime: i64| kernel_started.saturating_add(uptime.clamp(0, report.uptime_ns.max(0)));
     let stages = report.stages.iter().filter_map(|entry| {
         let mark = match entry.stage {
             AgentStage::AgentStarted => Mark::AgentStarted,
@@ -142,8 +165,11 @@ mod tests {
             applied: vec![],
             failure: None,
         };
-        let expected =
-            [(Mark::KernelStarted, 95_000), (Mark::AgentStarted, 97_000), (Mark::InitStarted, 100_000)];
+        let expected = [
+            (Mark::KernelStarted, 95_000),
+            (Mark::AgentStarted, 97_000),
+            (Mark::InitStarted, 100_000),
+        ];
         assert_eq!(marks(&report, 100_000), expected);
     }
 }

@@ -23,7 +23,9 @@ impl IntoResponse for Refused {
             ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
         match error.kind {
-            ErrorKind::User | ErrorKind::Forbidden | ErrorKind::Busy => log::info!("refused: {error}"),
+            ErrorKind::User | ErrorKind::Forbidden | ErrorKind::Busy => {
+                log::info!("refused: {error}");
+            }
             ErrorKind::Site => log::warn!("refused: {error}"),
             ErrorKind::Internal => log::error!("refused: {error}"),
         }

@@ -13,12 +13,19 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
 /// `GET /artifacts/{sha256}`, with ranges. Only to the address of a node that is booting.
-pub(super) async fn get(AppState(app): AppState<App>, Path(sha256): Path<String>, request: Request) -> Answer<Response> {
+pub(super) async fn get(
+    AppState(app): AppState<App>,
+    Path(sha256): Path<String>,
+    request: Request,
+) -> Answer<Response> {
     let sha256: Digest = parse(&sha256)?;
     let (parts, _) = request.into_parts();
     let from = peer(&parts)?.ip().to_string();
     if !is_booting(&app, &from)? {
-        return Err(refuse(ErrorKind::Forbidden, format!("{from} is not the address of a booting node")));
+        return Err(refuse(
+            ErrorKind::Forbidden,
+            format!("{from} is not the address of a booting node"),
+        ));
     }
     let path = app.hub.path(&sha256);
     let served = ServeFile::new(path).oneshot(Request::from_parts(parts, Body::empty())).await;

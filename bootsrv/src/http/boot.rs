@@ -15,10 +15,15 @@ use protocol::profile::Asker;
 
 /// `GET /boot/{mac}`: the boot script, or the hold script. Always a script: an error page would
 /// leave a machine standing at a prompt.
-pub(super) async fn script(AppState(app): AppState<App>, Path(mac): Path<String>, request: Request) -> Answer<String> {
+pub(super) async fn script(
+    AppState(app): AppState<App>,
+    Path(mac): Path<String>,
+    request: Request,
+) -> Answer<String> {
     let http = &app.engine.config.url.http;
     let Some((mac, row)) = node_of(&app, &mac)? else {
-        let shown: String = mac.chars().filter(|c| c.is_ascii_hexdigit() || "-:".contains(*c)).take(17).collect();
+        let shown: String =
+            mac.chars().filter(|c| c.is_ascii_hexdigit() || "-:".contains(*c)).take(17).collect();
         return Ok(boot_script::unknown(http, &shown));
     };
     let (parts, _) = request.into_parts();
@@ -62,7 +67,11 @@ pub(super) async fn script(AppState(app): AppState<App>, Path(mac): Path<String>
 
 /// `GET /boot/{mac}/token`: once, to the node's address, while it boots. A second fetch means that
 /// somebody else may hold the token, and fails the boot.
-pub(super) async fn token(AppState(app): AppState<App>, Path(mac): Path<String>, request: Request) -> Answer<Vec<u8>> {
+pub(super) async fn token(
+    AppState(app): AppState<App>,
+    Path(mac): Path<String>,
+    request: Request,
+) -> Answer<Vec<u8>> {
     let refused = || refuse(ErrorKind::Forbidden, "no boot token here");
     let (parts, _) = request.into_parts();
     let (_, row) = node_of(&app, &mac)?.ok_or_else(refused)?;

@@ -18,7 +18,10 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 
 /// `GET`: all images.
-pub(super) async fn list(AppState(app): AppState<App>, _: Signed<()>) -> Answer<Json<Vec<ImageView>>> {
+pub(super) async fn list(
+    AppState(app): AppState<App>,
+    _: Signed<()>,
+) -> Answer<Json<Vec<ImageView>>> {
     let images = app.hub.images()?;
     Ok(Json(images.into_iter().map(|image| show(&app, image)).collect::<Answer<_>>()?))
 }
@@ -62,11 +65,15 @@ pub(super) async fn remove(
     let name: ImageName = parse(&name)?;
     catalog::image(&app.hub, &name)?;
     if let Some(partition) = app.engine.config.partitions.iter().find(|p| p.default_image == name) {
-        let text = format!("image {name} is in use: it is the default of partition {}", partition.name);
+        let text =
+            format!("image {name} is in use: it is the default of partition {}", partition.name);
         return Err(refuse(ErrorKind::Busy, text));
     }
     if let Some(job) = used_by(&app, |one| one.image == name)?.first() {
-        return Err(refuse(ErrorKind::Busy, format!("image {name} is in use: job {job} runs on it")));
+        return Err(refuse(
+            ErrorKind::Busy,
+            format!("image {name} is in use: job {job} runs on it"),
+        ));
     }
     app.hub.remove_image(&name)?;
     Ok(Json(()))
@@ -87,8 +94,11 @@ fn show(app: &App, image: Image) -> Answer<ImageView> {
 /// Jobs with a live deployment that passes the test.
 pub(super) fn used_by(app: &App, test: impl Fn(&Deployment) -> bool) -> Answer<Vec<JobId>> {
     let live = app.engine.store.live_deployments()?;
-    let mut jobs: Vec<JobId> =
-        live.iter().filter(|one| one.state < State::Settling && test(one)).filter_map(|one| one.job).collect();
+    let mut jobs: Vec<JobId> = live
+        .iter()
+        .filter(|one| one.state < State::Settling && test(one))
+        .filter_map(|one| one.job)
+        .collect();
     jobs.sort_unstable();
     jobs.dedup();
     Ok(jobs)
@@ -99,7 +109,9 @@ const UPLOAD_BYTES_MAX: u64 = 16 << 30;
 
 /// Streams a body to a file of its own, and says what it was.
 pub(super) async fn upload(app: &App, body: Body) -> Answer<(NamedTempFile, Digest)> {
-    let failed = |error: &dyn std::fmt::Display| refuse(ErrorKind::Site, format!("receiving the upload: {error}"));
+    let failed = |error: &dyn std::fmt::Display| {
+        refuse(ErrorKind::Site, format!("receiving the upload: {error}"))
+    };
     let file = NamedTempFile::new_in(&app.upload_dir).map_err(|error| failed(&error))?;
     let handle = file.reopen().map_err(|error| failed(&error))?;
     let mut writer = tokio::fs::File::from_std(handle);

@@ -102,7 +102,9 @@ fn node_may_boot(app: &App, node: &protocol::names::NodeName) -> Answer<()> {
             .hint("Add it with bmc node import.")
     })?;
     match row.maintenance {
-        Some(reason) => Err(refuse(ErrorKind::Site, format!("node {node} is in maintenance: {reason}"))),
+        Some(reason) => {
+            Err(refuse(ErrorKind::Site, format!("node {node} is in maintenance: {reason}")))
+        }
         None => Ok(()),
     }
 }
@@ -121,7 +123,10 @@ pub(super) fn visible(app: &App, job: JobId, caller: &Caller) -> Answer<Try> {
     let latest = app.engine.store.latest_try(job)?;
     // One answer for "no such job" and "not yours": numbers of other users' jobs are not to be probed.
     latest.filter(|latest| caller.admin || latest.asked.uid == caller.uid).ok_or_else(|| {
-        refuse(ErrorKind::User, format!("job {job} did not use bare-metal containers, or is not yours"))
+        refuse(
+            ErrorKind::User,
+            format!("job {job} did not use bare-metal containers, or is not yours"),
+        )
     })
 }
 
@@ -166,6 +171,7 @@ fn end(app: &App, latest: &Try) -> Answer<()> {
         return Ok(());
     }
     for one in app.engine.store.deployments_of_try(latest.id)? {
+        app.engine.slurm.say(Word::NoteDrain(one.node));
         app.engine.apply(one.id, &Event::JobEnded)?;
     }
     app.engine.store.end_try(latest.id, now_unix_ns())?;

@@ -3,7 +3,7 @@
 use super::App;
 use super::answer::{Answer, parse, refuse};
 use super::auth::{Signed, claim, require_body};
-use super::image::{used_by, upload};
+use super::image::{upload, used_by};
 use crate::catalog::{self, Choice};
 use axum::Json;
 use axum::extract::{Path, Request, State as AppState};
@@ -13,7 +13,10 @@ use protocol::error::ErrorKind;
 use protocol::names::KernelName;
 
 /// `GET`: all kernels and profiles.
-pub(super) async fn list(AppState(app): AppState<App>, _: Signed<()>) -> Answer<Json<Vec<KernelView>>> {
+pub(super) async fn list(
+    AppState(app): AppState<App>,
+    _: Signed<()>,
+) -> Answer<Json<Vec<KernelView>>> {
     let choices = catalog::choices(&app.engine.config, &app.hub)?;
     Ok(Json(choices.into_values().map(|choice| show(&app, choice)).collect::<Answer<_>>()?))
 }
@@ -25,7 +28,8 @@ pub(super) async fn get(
     _: Signed<()>,
 ) -> Answer<Json<KernelView>> {
     let name: KernelName = parse(&name)?;
-    let choice = catalog::find(&app.engine.config, &app.hub, &name, protocol::profile::Asker::default())?;
+    let choice =
+        catalog::find(&app.engine.config, &app.hub, &name, protocol::profile::Asker::default())?;
     show(&app, choice).map(Json)
 }
 
@@ -68,11 +72,14 @@ pub(super) async fn remove(
         .filter(|choice| choice.kernel.name == name)
         .map(|choice| &choice.name)
         .collect();
-    let busy = |why: String| Err(refuse(ErrorKind::Busy, format!("kernel {name} is in use: {why}")));
+    let busy =
+        |why: String| Err(refuse(ErrorKind::Busy, format!("kernel {name} is in use: {why}")));
     if let Some(profile) = on_top.iter().find(|profile| ***profile != name) {
         return busy(format!("profile {profile} boots it"));
     }
-    if let Some(partition) = app.engine.config.partitions.iter().find(|p| on_top.contains(&&p.default_kernel)) {
+    if let Some(partition) =
+        app.engine.config.partitions.iter().find(|p| on_top.contains(&&p.default_kernel))
+    {
         return busy(format!("it is the default of partition {}", partition.name));
     }
     if let Some(job) = used_by(&app, |one| on_top.contains(&&one.kernel))?.first() {

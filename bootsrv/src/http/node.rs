@@ -6,11 +6,14 @@ use super::auth::Signed;
 use crate::clock::now_unix_ns;
 use crate::deployment::{Deployment, State};
 use crate::power::{Order, Power};
+use crate::slurm_queue::{MAINTENANCE, Word};
 use crate::store::NodeRow;
 use crate::{catalog, console as console_log, token};
 use axum::Json;
 use axum::extract::{Path, State as AppState};
-use protocol::api::{Maintenance, NodeDefinition, NodeView, PowerAction, PowerDefinition, PowerRequest};
+use protocol::api::{
+    Maintenance, NodeDefinition, NodeView, PowerAction, PowerDefinition, PowerRequest,
+};
 use protocol::error::ErrorKind;
 use protocol::job_options::JobOptions;
 use protocol::names::NodeName;
@@ -20,7 +23,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// `GET`: all nodes.
-pub(super) async fn list(AppState(app): AppState<App>, _: Signed<()>) -> Answer<Json<Vec<NodeView>>> {
+pub(super) async fn list(
+    AppState(app): AppState<App>,
+    _: Signed<()>,
+) -> Answer<Json<Vec<NodeView>>> {
     let rows = app.engine.store.nodes()?;
     Ok(Json(rows.iter().map(|row| show(&app, row)).collect::<Answer<_>>()?))
 }
@@ -43,12 +49,20 @@ pub(super) async fn import(
     let (mut macs, mut names) = (HashSet::new(), HashSet::new());
     for node in &body {
         if !macs.insert(node.mac) || !names.insert(&node.name) {
-            return Err(refuse(ErrorKind::User, format!("node {} or its MAC address {} stands twice", node.name, node.mac)));
+            return Err(refuse(
+                ErrorKind::User,
+                format!("node {} or its MAC address {} stands twice", node.name, node.mac),
+            ));
         }
     }
     for other in app.engine.store.nodes()?.iter().map(|row| &row.definition) {
-        if macs.contains(&other.mac) && !body.iter().any(|n| n.name == other.name || n.mac != other.mac) {
-            return Err(refuse(ErrorKind::User, format!("MAC address {} belongs to node {}", other.mac, other.name)));
+        if macs.contains(&other.mac)
+            && !body.iter().any(|n| n.name == other.name || n.mac != other.mac)
+        {
+            return Err(refuse(
+                ErrorKind::User,
+                format!("MAC address {} belongs to node {}", other.mac, other.name),
+            ));
         }
     }
     app.engine.store.put_nodes(&body)?;
@@ -75,8 +89,13 @@ pub(super) async fn power(
         && body.action == PowerAction::Off
         && one.state < State::PoweringOff
     {
-        let whose = one.job.map_or_else(String::new, |job| format!(" for job {job}"));
-        return Err(refuse(ErrorKind::Busy, format!("node {node} is {}{whose}", one.state.describe())));
+        let Some(job) = one.job else {
+            // Nobody's job: through slurmctld, so that it knows; SuspendProgram powers off.
+            app.engine.slurm.say(Word::PowerDown(node.clone()));
+            return show(&app, &row).map(Json);
+        };
+        let text = format!("node {node} is {} for job {job}", one.state.describe());
+        return Err(refuse(ErrorKind::Busy, text));
     }
     let (answer, result) = oneshot::channel();
     app.engine.fleet.order(node, Order::Admin(body.action, answer));
@@ -84,9 +103,10 @@ pub(super) async fn power(
     match answered {
         Ok(Ok(Ok(_))) => show(&app, &row).map(Json),
         Ok(Ok(Err(reason))) => Err(refuse(ErrorKind::Site, format!("node {node} {reason}"))),
-        Ok(Err(_)) | Err(_) => {
-            Err(refuse(ErrorKind::Site, format!("node {node}: its controller did not answer in time")))
-        }
+        Ok(Err(_)) | Err(_) => Err(refuse(
+            ErrorKind::Site,
+            format!("node {node}: its controller did not answer in time"),
+        )),
     }
 }
 
@@ -116,7 +136,12 @@ pub(super) async fn maintenance(
 ) -> Answer<Json<NodeView>> {
     caller.require_admin()?;
     let row = find(&app, &name)?;
-    app.engine.store.set_maintenance(&row.definition.name, body.reason.as_deref())?;
+    let node = row.definition.name;
+    app.engine.store.set_maintenance(&node, body.reason.as_deref())?;
+    app.engine.slurm.say(match body.reason {
+        Some(reason) => Word::Drain(node, format!("{MAINTENANCE}{reason}")),
+        None => Word::Undrain(node),
+    });
     show(&app, &find(&app, &name)?).map(Json)
 }
 
@@ -128,10 +153,14 @@ pub(super) async fn boot(
 ) -> Answer<Json<NodeView>> {
     caller.require_admin()?;
     let row = find(&app, &name)?;
-    if let Some(one) = live(&app, &row.definition.name)?.filter(|one| !one.state.has_given_node_back()) {
+    if let Some(one) =
+        live(&app, &row.definition.name)?.filter(|one| !one.state.has_given_node_back())
+    {
         return Err(refuse(ErrorKind::Busy, format!("node {name} is {}", one.state.describe())));
     }
     boot_with(&app, &row.definition.name, &body)?;
+    // slurmctld must expect the node, or its registration would be a surprise.
+    app.engine.slurm.say(Word::PowerUp(row.definition.name.clone()));
     show(&app, &row).map(Json)
 }
 
@@ -142,15 +171,16 @@ pub(super) fn boot_default(app: &App, node: &NodeName) -> Answer<()> {
 
 fn boot_with(app: &App, node: &NodeName, options: &JobOptions) -> Answer<()> {
     let config = &app.engine.config;
-    let partition = config
-        .partitions
-        .first()
-        .ok_or_else(|| refuse(ErrorKind::Site, "bootsrv.toml has no partition, so no default kernel"))?;
+    let partition = config.partitions.first().ok_or_else(|| {
+        refuse(ErrorKind::Site, "bootsrv.toml has no partition, so no default kernel")
+    })?;
     let kernel = catalog::kernel_name(options, partition, node);
     catalog::find(config, &app.hub, &kernel, Asker::default())?;
     let image = options.image.clone().unwrap_or_else(|| partition.default_image.clone());
     catalog::image(&app.hub, &image)?;
-    app.engine.store.add_jobless(&token::new_deployment(node.clone(), kernel, image), now_unix_ns())?;
+    app.engine
+        .store
+        .add_jobless(&token::new_deployment(node.clone(), kernel, image), now_unix_ns())?;
     app.engine.changed.notify_one();
     Ok(())
 }

@@ -20,7 +20,12 @@ pub(super) async fn resume(
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
     for node in &body.nodes {
-        let live = app.engine.store.newest_on(node)?.is_some_and(|one| !one.state.has_given_node_back());
+        if app.engine.store.node(node)?.is_none() {
+            log::warn!("node={node} is wanted by slurmctld, but is not defined: bmc node import");
+            continue;
+        }
+        let live =
+            app.engine.store.newest_on(node)?.is_some_and(|one| !one.state.has_given_node_back());
         if live {
             continue;
         }

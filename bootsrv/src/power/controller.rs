@@ -97,7 +97,9 @@ impl Controller {
             Err(_) => {}
         }
         match self.ask(|client| client.power_sensors().boxed()).await {
-            Ok(sensors) => Ok(choose_system_sensor(&sensors).cloned().map_or(Meter::None, Meter::Sensor)),
+            Ok(sensors) => {
+                Ok(choose_system_sensor(&sensors).cloned().map_or(Meter::None, Meter::Sensor))
+            }
             Err(error) if error.session_is_lost() => Err(error),
             Err(_) => Ok(Meter::None),
         }

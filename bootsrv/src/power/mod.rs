@@ -73,7 +73,8 @@ impl Fleet {
     pub fn start(&self, nodes: &[NodeDefinition], site: &Arc<Site>) {
         let mut handles = self.handles();
         for definition in nodes {
-            if handles.get(&definition.name).is_some_and(|handle| &handle.definition == definition) {
+            if handles.get(&definition.name).is_some_and(|handle| &handle.definition == definition)
+            {
                 continue;
             }
             let (orders, orders_receiver) = mpsc::unbounded_channel();
@@ -82,7 +83,11 @@ impl Fleet {
             worker::start(
                 definition.clone(),
                 Arc::clone(site),
-                worker::Lines { orders: orders_receiver, active: active_receiver, observed: observed_sender },
+                worker::Lines {
+                    orders: orders_receiver,
+                    active: active_receiver,
+                    observed: observed_sender,
+                },
             );
             let handle = Handle { orders, active, observed, definition: definition.clone() };
             handles.insert(definition.name.clone(), handle);

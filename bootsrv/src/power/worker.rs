@@ -48,6 +48,9 @@ const IDLE_LOOK: Duration = Duration::from_secs(30);
 const SETTLED_READINGS: u32 = 3;
 const SETTLED_MILLIWATTS: i64 = 1_000;
 
+/// Between two signs of life of a node that waits for its inrush turn.
+const STILL_QUEUED: Duration = Duration::from_secs(10);
+
 struct Worker {
     definition: NodeDefinition,
     site: Arc<Site>,
@@ -101,7 +104,7 @@ impl Worker {
                 }
             }
             Order::Off(id) => {
-                self.power_off().await;
+                self.power_off(None).await;
                 if let Some(id) = id {
                     self.tell(id, &Event::PowerSeenOff, &[]);
                 }
@@ -118,7 +121,11 @@ impl Worker {
         match action {
             PowerAction::Status => {}
             PowerAction::On => self.switch_on().await?,
-            PowerAction::Off => self.power_off().await,
+            PowerAction::Off => {
+                if !self.power_off(Some(self.site.power_limit)).await {
+                    return Err("does not go off".into());
+                }
+            }
         }
         self.look().await.ok_or_else(|| "the controller does not answer".into())
     }
@@ -127,16 +134,19 @@ impl Worker {
     /// (an order given again after a restart of bootsrv).
     async fn power_on(&mut self, id: DeploymentId) -> Result<(), String> {
         let Some(engine) = self.engine().cloned() else { return Ok(()) };
-        let accepted = engine.store.marks(id).is_ok_and(|marks| marks.iter().any(|m| m.0 == Mark::PowerOn));
+        let accepted =
+            engine.store.marks(id).is_ok_and(|marks| marks.iter().any(|m| m.0 == Mark::PowerOn));
         if self.look().await == Some(Power::On) {
             if engine.fleet.is_held(&self.definition.name) || accepted {
                 self.tell(id, &Event::PowerOnAccepted, &[]);
                 return Ok(());
             }
-            self.power_off().await;
+            if !self.power_off(Some(self.site.power_limit)).await {
+                return Err("was on, and cannot be powered off to boot afresh".into());
+            }
         }
         self.sample().await;
-        self.site.inrush.turn().await;
+        self.wait_for_turn(id).await;
         if let Err(error) = self.controller.boot_from_network().await {
             // Nodes that always boot from the network do not need it; others time out with a reason.
             log::warn!("node={}: boot device: {}", self.definition.name, crate::chain(&error));
@@ -157,19 +167,36 @@ impl Worker {
                 let seconds = self.site.power_limit.as_secs();
                 return Err(match last_error {
                     Some(error) => format!("cannot be powered on: {error}"),
-                    None => format!("stays off: its controller accepted power-on, but {seconds} s later it still has no power"),
+                    None => format!(
+                        "stays off: its controller accepted power-on, but {seconds} s later it still has no power"
+                    ),
                 });
             }
             if sent.is_none_or(|at| at.elapsed() > REPEAT) {
-                last_error = self.controller.power_on().await.err().map(|error| crate::chain(&error));
+                last_error =
+                    self.controller.power_on().await.err().map(|error| crate::chain(&error));
                 sent = Some(Instant::now());
             }
             self.wait_a_look().await;
         }
     }
 
-    /// Goes on until the power is seen off twice: nothing may use the node before.
-    async fn power_off(&mut self) {
+    /// Waits for the site's inrush limit, and says now and then that it still does.
+    async fn wait_for_turn(&self, id: DeploymentId) {
+        let turn = self.site.inrush.turn();
+        tokio::pin!(turn);
+        loop {
+            tokio::select! {
+                () = &mut turn => return,
+                () = sleep(STILL_QUEUED) => self.tell(id, &Event::Queued, &[]),
+            }
+        }
+    }
+
+    /// Goes on until the power is seen off twice, because nothing may use the node before; with a
+    /// limit it gives up. Gives whether it is off.
+    async fn power_off(&mut self, limit: Option<Duration>) -> bool {
+        let start = Instant::now();
         let mut sent: Option<Instant> = None;
         let mut seen_off = 0;
         loop {
@@ -178,11 +205,18 @@ impl Worker {
                 Some(Power::On) | None => seen_off = 0,
             }
             if seen_off == 2 {
-                return;
+                return true;
+            }
+            if limit.is_some_and(|limit| start.elapsed() > limit) {
+                return false;
             }
             if seen_off == 0 && sent.is_none_or(|at| at.elapsed() > REPEAT) {
                 if let Err(error) = self.controller.power_off().await {
-                    log::warn!("node={}: power off: {}", self.definition.name, crate::chain(&error));
+                    log::warn!(
+                        "node={}: power off: {}",
+                        self.definition.name,
+                        crate::chain(&error)
+                    );
                 }
                 sent = Some(Instant::now());
             }
@@ -216,7 +250,8 @@ impl Worker {
 
     async fn sample(&mut self) {
         let state = *self.lines.active.borrow();
-        self.next_sample = Instant::now() + if state == State::Released { IDLE_LOOK } else { SAMPLE };
+        self.next_sample =
+            Instant::now() + if state == State::Released { IDLE_LOOK } else { SAMPLE };
         if state == State::Released {
             self.look().await;
             return;

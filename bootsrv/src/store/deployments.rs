@@ -30,7 +30,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn add_try(&self, asked: &NewTry, nodes: &[NewDeployment], now: i64) -> Result<i64, StoreError> {
+    pub fn add_try(
+        &self,
+        asked: &NewTry,
+        nodes: &[NewDeployment],
+        now: i64,
+    ) -> Result<i64, StoreError> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
         transaction.execute(
@@ -109,7 +114,11 @@ impl Store {
         Ok(self.select("token_sha256 = ?", params![token_sha256.to_string()])?.pop())
     }
 
-    fn select(&self, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Deployment>, StoreError> {
+    fn select(
+        &self,
+        rest: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<Deployment>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM deployment WHERE {rest}");
         self.lock().prepare_cached(&sql)?.query_map(values, read)?.map(|row| row?).collect()
     }
@@ -167,7 +176,8 @@ impl Store {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
         let token: Option<String> =
-            transaction.query_row("SELECT token FROM deployment WHERE id = ?", [id], |r| r.get(0))?;
+            transaction
+                .query_row("SELECT token FROM deployment WHERE id = ?", [id], |r| r.get(0))?;
         transaction.execute("UPDATE deployment SET token = NULL WHERE id = ?", [id])?;
         transaction.commit()?;
         Ok(token.map(Secret::new))
@@ -186,7 +196,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn note_agent(&self, id: DeploymentId, boot_id: &str, applied: &[AppliedSetting]) -> Result<(), StoreError> {
+    pub fn note_agent(
+        &self,
+        id: DeploymentId,
+        boot_id: &str,
+        applied: &[AppliedSetting],
+    ) -> Result<(), StoreError> {
         let applied = serde_json::to_string(applied).map_err(|e| StoreError::Row(e.to_string()))?;
         let sql = "UPDATE deployment SET boot_id = ?, applied = ? WHERE id = ?";
         self.lock().execute(sql, params![boot_id, applied, id])?;
@@ -205,7 +220,8 @@ impl Store {
         let mut marks = Vec::new();
         for row in rows {
             let (name, at) = row?;
-            let mark = Mark::from_name(&name).ok_or_else(|| StoreError::Row(format!("mark {name}")))?;
+            let mark =
+                Mark::from_name(&name).ok_or_else(|| StoreError::Row(format!("mark {name}")))?;
             marks.push((mark, at));
         }
         Ok(marks)
@@ -259,7 +275,8 @@ fn insert(
     let id = connection.last_insert_rowid();
     let sql = "INSERT INTO mark (deployment, mark, at) VALUES (?, ?, ?)";
     connection.execute(sql, params![id, Mark::Requested.name(), now])?;
-    connection.execute("UPDATE node SET wanted_since = NULL WHERE name = ?", [new.node.as_str()])?;
+    connection
+        .execute("UPDATE node SET wanted_since = NULL WHERE name = ?", [new.node.as_str()])?;
     Ok(id)
 }
 

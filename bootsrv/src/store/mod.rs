@@ -30,7 +30,9 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The file was written by a newer bootsrv.
-    #[error("the store {path} has schema {found}, this bootsrv knows {SCHEMA_VERSION}: install the newer bootsrv again")]
+    #[error(
+        "the store {path} has schema {found}, this bootsrv knows {SCHEMA_VERSION}: install the newer bootsrv again"
+    )]
     TooNew {
         /// The file.
         path: PathBuf,
@@ -61,9 +63,8 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let open = |source| StoreError::Open { path: path.into(), source };
         let connection = Connection::open(path).map_err(open)?;
-        restrict(path).map_err(|error| {
-            open(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-        })?;
+        restrict(path)
+            .map_err(|error| open(rusqlite::Error::ToSqlConversionFailure(Box::new(error))))?;
         Self::prepare(connection, path)
     }
 

@@ -70,11 +70,35 @@ impl Store {
         Ok(())
     }
 
+    /// Remembers, or forgets, the reason of an admin's drain that slurmctld is about to lose.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn set_admin_drain(&self, name: &NodeName, reason: Option<&str>) -> Result<(), StoreError> {
+        let sql = "UPDATE node SET admin_drain = ? WHERE name = ?";
+        self.lock().execute(sql, params![reason, name.as_str()])?;
+        Ok(())
+    }
+
+    /// The remembered reason of an admin's drain.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn admin_drain(&self, name: &NodeName) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT admin_drain FROM node WHERE name = ?";
+        let found = self.lock().query_row(sql, [name.as_str()], |row| row.get(0)).optional()?;
+        Ok(found.flatten())
+    }
+
     /// Sets or ends an admin's maintenance; `false`: there is no such node.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn set_maintenance(&self, name: &NodeName, reason: Option<&str>) -> Result<bool, StoreError> {
+    pub fn set_maintenance(
+        &self,
+        name: &NodeName,
+        reason: Option<&str>,
+    ) -> Result<bool, StoreError> {
         let sql = "UPDATE node SET maintenance = ? WHERE name = ?";
         Ok(self.lock().execute(sql, params![reason, name.as_str()])? == 1)
     }

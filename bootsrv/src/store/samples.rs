@@ -16,9 +16,11 @@ impl Store {
     pub fn add_sample(&self, node: &NodeName, sample: Sample) -> Result<(), StoreError> {
         let sql = "INSERT OR IGNORE INTO sample (node, at, milliwatts) VALUES (?, ?, ?)";
         let connection = self.lock();
-        connection
-            .prepare_cached(sql)?
-            .execute(params![node.as_str(), sample.unix_ns, sample.milliwatts])?;
+        connection.prepare_cached(sql)?.execute(params![
+            node.as_str(),
+            sample.unix_ns,
+            sample.milliwatts
+        ])?;
         Ok(())
     }
 
@@ -27,7 +29,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn samples(&self, node: &NodeName, from: i64, to: i64) -> Result<Vec<Sample>, StoreError> {
-        let sql = "SELECT at, milliwatts FROM sample WHERE node = ? AND at BETWEEN ? AND ? ORDER BY at";
+        let sql =
+            "SELECT at, milliwatts FROM sample WHERE node = ? AND at BETWEEN ? AND ? ORDER BY at";
         let connection = self.lock();
         let mut statement = connection.prepare_cached(sql)?;
         let rows = statement.query_map(params![node.as_str(), from, to], |row| {

@@ -73,7 +73,11 @@ impl Store {
             "SELECT {COLUMNS} FROM try WHERE ?1 OR EXISTS (SELECT 1 FROM deployment d \
              WHERE d.try = try.id AND d.state <> 'released') ORDER BY id DESC LIMIT ?2"
         );
-        self.lock().prepare_cached(&sql)?.query_map(params![all, limit], read)?.map(|r| r?).collect()
+        self.lock()
+            .prepare_cached(&sql)?
+            .query_map(params![all, limit], read)?
+            .map(|r| r?)
+            .collect()
     }
 
     /// Notes that a job's try is over; the first time counts.
@@ -81,8 +85,10 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub fn end_try(&self, id: i64, now_unix_ns: i64) -> Result<(), StoreError> {
-        self.lock()
-            .execute("UPDATE try SET ended = ? WHERE id = ? AND ended IS NULL", [now_unix_ns, id])?;
+        self.lock().execute(
+            "UPDATE try SET ended = ? WHERE id = ? AND ended IS NULL",
+            [now_unix_ns, id],
+        )?;
         Ok(())
     }
 }

@@ -39,7 +39,7 @@ pub fn next_steps(site: &Site, output: &Path, full: bool) -> String {
              scontrol update nodename={names} state=down reason=new\n   \
              scontrol update nodename={names} state=power_down"
         ),
-        "slurm-conf check, then bmc doctor.".to_owned(),
+        "slurm-conf check.".to_owned(),
     ];
     let numbered = (1..).zip(steps).map(|(number, step)| format!("{number}. {step}\n"));
     format!("What is left to do:\n{}", numbered.collect::<String>())

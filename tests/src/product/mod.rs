@@ -83,7 +83,8 @@ fn load(cluster: &Cluster, assets: &Assets) -> Result<()> {
 /// The node image with the plugin as it was built now: steps run inside a job load it there.
 fn image_with_plugin(cluster: &Cluster, assets: &Assets) -> Result<PathBuf> {
     let file = cluster.dir().join("image.tar");
-    std::fs::copy(assets.directory.join(format!("{IMAGE}.tar")), &file).context("copying the node image")?;
+    std::fs::copy(assets.directory.join(format!("{IMAGE}.tar")), &file)
+        .context("copying the node image")?;
     let added = Command::new("/usr/bin/tar")
         .args(["--append", "--owner=0", "--group=0", "--mode=0644"])
         .arg(format!("--transform=s,.*,{NODE_PLUGIN},"))
