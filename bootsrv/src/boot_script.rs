@@ -1,6 +1,6 @@
 //! iPXE scripts: a value becomes a text. Pure.
 
-use protocol::boot::{ARG_ADDRESS, ARG_GATEWAY, ARG_MAC, ARG_NODE, ARG_SERVER};
+use protocol::boot::{ARG_ADDRESS, ARG_ARTIFACTS, ARG_GATEWAY, ARG_MAC, ARG_NODE, ARG_SERVER};
 use protocol::names::{Digest, MacAddress, NodeName};
 
 /// What the script of one boot needs.
@@ -45,7 +45,7 @@ impl BootScript<'_> {
              initrd --name token {http_url}/boot/{mac}/token || goto failed\n\
              initrd --name initrd {http_url}/artifacts/{initrd} || goto failed\n\
              imgargs kernel initrd=token initrd=initrd {ARG_NODE}={node} {ARG_ADDRESS}={address}\
-             {gateway} {ARG_MAC}={mac} {ARG_SERVER}={https_url} panic={PANIC_SECONDS}{extra}\n\
+             {gateway} {ARG_MAC}={mac} {ARG_SERVER}={https_url} {ARG_ARTIFACTS}={http_url} panic={PANIC_SECONDS}{extra}\n\
              boot kernel\n\
              :failed\n\
              echo node {node}: could not load kernel and initrd, asking again\n\
@@ -102,7 +102,7 @@ kernel --name kernel http://10.77.0.1:8080/artifacts/{a} || goto failed
 initrd --name token http://10.77.0.1:8080/boot/52:54:00:77:00:01/token || goto failed
 initrd --name initrd http://10.77.0.1:8080/artifacts/{b} || goto failed
 imgargs kernel initrd=token initrd=initrd bmc.node=n1 bmc.address=10.77.0.11/24 \
-bmc.gateway=10.77.0.1 bmc.mac=52:54:00:77:00:01 bmc.server=https://10.77.0.1:8443 panic=1 console=ttyS0 nosmt
+bmc.gateway=10.77.0.1 bmc.mac=52:54:00:77:00:01 bmc.server=https://10.77.0.1:8443 bmc.artifacts=http://10.77.0.1:8080 panic=1 console=ttyS0 nosmt
 boot kernel
 :failed
 echo node n1: could not load kernel and initrd, asking again

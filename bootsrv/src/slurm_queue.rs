@@ -81,16 +81,25 @@ async fn run(scontrol: Scontrol, store: Arc<Store>, mut receiver: mpsc::Unbounde
                 Word::NoteDrain(node) => noted.push(node),
                 // slurmctld requeues the job a moment after its epilog: wait beside the queue.
                 Word::StartNow(job) => drop(tokio::spawn(start_now(scontrol.clone(), job))),
-                Word::Drain(..)
-                | Word::Down(..)
-                | Word::Undrain(_)
-                | Word::PowerUp(_)
-                | Word::PowerDown(_)
-                | Word::Comment(..) => say(&scontrol, &word).await,
+                Word::Drain(node, reason) => {
+                    // Draining a node that is powering up makes slurmctld requeue its job and
+                    // then forget the drain when it powers the node down (seen with 22.05).
+                    if let Err(error) = store.set_kept_drain(&node, Some(&reason)) {
+                        log::error!("node={node}: {}", crate::chain(&error));
+                    }
+                    say(&scontrol, &word).await;
+                }
+                Word::Undrain(node) => {
+                    drop(store.set_kept_drain(&node, None));
+                    say(&scontrol, &word).await;
+                }
+                Word::Down(..) | Word::PowerUp(_) | Word::PowerDown(_) | Word::Comment(..) => {
+                    say(&scontrol, &word).await;
+                }
             }
         }
         note_drains(&scontrol, &store, &noted).await;
-        resume(&scontrol, again_drained(&scontrol, &store, resumed).await).await;
+        resume(&scontrol, &store, resumed).await;
     }
 }
 
@@ -99,7 +108,7 @@ async fn note_drains(scontrol: &Scontrol, store: &Store, nodes: &[NodeName]) {
         Ok(shown) => {
             for (node, shown) in shown {
                 if let Some(reason) = shown.admin_drain()
-                    && let Err(error) = store.set_admin_drain(&node, Some(reason))
+                    && let Err(error) = store.set_kept_drain(&node, Some(reason))
                 {
                     log::error!("node={node}: {}", crate::chain(&error));
                 }
@@ -107,33 +116,6 @@ async fn note_drains(scontrol: &Scontrol, store: &Store, nodes: &[NodeName]) {
         }
         Err(error) => log::warn!("asking slurmctld: {}", crate::chain(&error)),
     }
-}
-
-/// Drains nodes again that an admin had drained; gives the others.
-async fn again_drained(
-    scontrol: &Scontrol,
-    store: &Store,
-    mut nodes: Vec<NodeName>,
-) -> Vec<NodeName> {
-    let mut drained = Vec::new();
-    nodes.retain(|node| match store.admin_drain(node) {
-        Ok(Some(reason)) => {
-            drained.push((node.clone(), reason));
-            false
-        }
-        Ok(None) => true,
-        Err(error) => {
-            log::error!("node={node}: {}", crate::chain(&error));
-            true
-        }
-    });
-    for (node, reason) in drained {
-        match scontrol.drain(&node, &reason).await {
-            Ok(()) => drop(store.set_admin_drain(&node, None)),
-            Err(error) => log::warn!("node={node}: {}", crate::chain(&error)),
-        }
-    }
-    nodes
 }
 
 async fn say(scontrol: &Scontrol, word: &Word) {
@@ -176,32 +158,51 @@ async fn start_now(scontrol: Scontrol, job: JobId) {
 }
 
 /// `state=resume` ends the wait for SuspendTimeout, but it also clears DRAIN: a drained node, ours
-/// or an admin's, is left to wait, because nobody is to get it anyway.
-async fn resume(scontrol: &Scontrol, mut nodes: Vec<NodeName>) {
+/// or an admin's, is left to wait, because nobody is to get it anyway. A drain that slurmctld forgot
+/// when it powered the node down is made again.
+async fn resume(scontrol: &Scontrol, store: &Store, mut nodes: Vec<NodeName>) {
     for attempt in 1..=TRIES {
         if nodes.is_empty() {
             return;
         }
-        let shown = match scontrol.nodes(&nodes).await {
-            Ok(shown) => shown,
-            Err(error) => {
-                log::warn!("asking slurmctld: {}", crate::chain(&error));
-                tokio::time::sleep(Duration::from_millis(500 * u64::from(attempt))).await;
-                continue;
+        match scontrol.nodes(&nodes).await {
+            Ok(shown) => {
+                // Only a node that slurmctld is powering down is waiting. Before that it is too
+                // early: its SuspendProgram has still to come, and brings this word again.
+                nodes.retain(|node| {
+                    shown
+                        .get(node)
+                        .is_some_and(|shown| shown.has("POWERING_DOWN") && !shown.has("DRAIN"))
+                });
+                drain_again(scontrol, store, &mut nodes).await;
+                if nodes.is_empty() || scontrol.resume(&nodes).await.is_ok() {
+                    return;
+                }
             }
-        };
-        // Only a node that slurmctld is powering down is waiting; before that it is too early (its
-        // SuspendProgram has still to come, and brings this word again), afterwards there is no need.
-        nodes.retain(|node| {
-            shown.get(node).is_some_and(|shown| shown.has("POWERING_DOWN") && !shown.has("DRAIN"))
-        });
-        if nodes.is_empty() {
-            return;
+            Err(error) => log::warn!("asking slurmctld: {}", crate::chain(&error)),
         }
-        match scontrol.resume(&nodes).await {
-            Ok(()) => return,
-            Err(error) => log::warn!("attempt {attempt}: {}", crate::chain(&error)),
+        tokio::time::sleep(Duration::from_millis(300 * u64::from(attempt))).await;
+    }
+}
+
+/// Takes the nodes out of the list whose drain slurmctld forgot, and drains them.
+async fn drain_again(scontrol: &Scontrol, store: &Store, nodes: &mut Vec<NodeName>) {
+    let mut drained = Vec::new();
+    nodes.retain(|node| match store.kept_drain(node) {
+        Ok(Some(reason)) => {
+            drained.push((node.clone(), reason));
+            false
         }
-        tokio::time::sleep(Duration::from_millis(200 * u64::from(attempt))).await;
+        Ok(None) => true,
+        Err(error) => {
+            log::error!("node={node}: {}", crate::chain(&error));
+            true
+        }
+    });
+    for (node, reason) in drained {
+        match scontrol.drain(&node, &reason).await {
+            Ok(()) => drop(store.set_kept_drain(&node, None)),
+            Err(error) => log::warn!("node={node}: {}", crate::chain(&error)),
+        }
     }
 }

@@ -186,7 +186,9 @@ fn check_memory(plan: &BootPlan) -> Result<()> {
     let needed_kib = artifacts_kib.saturating_add(RESERVE_KIB);
     let available_kib = memory("MemAvailable");
     if available_kib > 0 && needed_kib > available_kib {
-        bail!("this node needs {needed_kib} KiB for image and modules, only {available_kib} KiB are available");
+        bail!(
+            "this node needs {needed_kib} KiB for image and modules, only {available_kib} KiB are available"
+        );
     }
     Ok(())
 }

@@ -88,7 +88,11 @@ impl Slurm for Scontrol {
     }
 
     fn requeue_hold(&self, job: JobId) -> Result<(), String> {
-        self.run(&["requeuehold", &job.to_string()])
+        let id = job.to_string();
+        // Draining a node that is powering up has requeued the job already: then it is pending, and
+        // only to be held.
+        self.run(&["requeuehold", &id])
+            .or_else(|refusal| self.run(&["hold", &id]).map_err(|_| refusal))
     }
 
     fn notify(&self, job: JobId, text: &str) -> Result<(), String> {

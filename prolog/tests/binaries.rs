@@ -29,7 +29,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let script = format!(
-            "#!/bin/sh\necho \"$*\" >> {}\n[ \"$1\" != \"{refused}\" ] || {{ echo refused >&2; exit 1; }}\n",
+            "#!/bin/sh\necho \"$*\" >> {}\ncase \" {refused} \" in *\" $1 \"*) echo refused >&2; exit 1;; esac\n",
             path("told")
         );
         executable(&folder.path().join("scontrol"), &script);
@@ -122,7 +122,7 @@ fn an_unknown_kernel_holds_the_job_with_the_servers_sentence() {
 #[test]
 fn an_interactive_command_is_told_instead() {
     let answer = |_: &Seen| refuse(403, ErrorKind::Forbidden, "kernel rt is not for alice");
-    let Some(site) = Site::new("", "requeuehold", answer) else { return };
+    let Some(site) = Site::new("", "requeuehold hold", answer) else { return };
     assert_eq!(site.run(PROLOG, &[], &[]).status.code(), Some(77));
     assert!(site.told().ends_with("notify 7 [bare-metal container] kernel rt is not for alice\n"));
 }

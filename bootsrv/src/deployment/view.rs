@@ -30,7 +30,8 @@ pub fn job(store: &Store, of: &Try) -> Result<JobView, StoreError> {
 #[must_use]
 pub fn state(deployments: &[Deployment], ended: bool) -> JobState {
     let all = |test: fn(&Deployment) -> bool| deployments.iter().all(test);
-    if !ended && deployments.iter().any(|one| one.failure.is_some()) {
+    // Also afterwards: draining a node makes slurmctld end the job, and prolog must hear why.
+    if deployments.iter().any(|one| one.failure.is_some()) {
         return JobState::Failed;
     }
     if all(|one| one.state == State::Released) {

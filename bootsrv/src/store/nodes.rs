@@ -70,22 +70,22 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers, or forgets, the reason of an admin's drain that slurmctld is about to lose.
+    /// Remembers, or forgets, the reason of a drain: slurmctld loses it when it powers the node down.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn set_admin_drain(&self, name: &NodeName, reason: Option<&str>) -> Result<(), StoreError> {
-        let sql = "UPDATE node SET admin_drain = ? WHERE name = ?";
+    pub fn set_kept_drain(&self, name: &NodeName, reason: Option<&str>) -> Result<(), StoreError> {
+        let sql = "UPDATE node SET kept_drain = ? WHERE name = ?";
         self.lock().execute(sql, params![reason, name.as_str()])?;
         Ok(())
     }
 
-    /// The remembered reason of an admin's drain.
+    /// The remembered reason of a drain.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn admin_drain(&self, name: &NodeName) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT admin_drain FROM node WHERE name = ?";
+    pub fn kept_drain(&self, name: &NodeName) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT kept_drain FROM node WHERE name = ?";
         let found = self.lock().query_row(sql, [name.as_str()], |row| row.get(0)).optional()?;
         Ok(found.flatten())
     }

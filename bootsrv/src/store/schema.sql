@@ -3,7 +3,7 @@ CREATE TABLE node (
     definition   TEXT NOT NULL,             -- protocol::api::NodeDefinition as JSON, with its password
     maintenance  TEXT,                      -- why an admin keeps it out of use
     wanted_since INTEGER,                   -- ResumeProgram wants it, no deployment yet (unix ns)
-    admin_drain  TEXT,                      -- an admin drained it during its job, with this reason
+    kept_drain   TEXT,                      -- drained with this reason, which Slurm forgets at power-down
     last_failure TEXT
 ) STRICT;
 

@@ -96,9 +96,9 @@ impl Hardware {
     #[must_use]
     pub fn of(node: Node, count: u8, memory_mib: u32) -> Self {
         if node.number() == count && count > 1 {
-            Self { memory_mib, cpu_model: Some("Nehalem".to_owned()), threads: 2 }
+            Self { memory_mib, cpu_model: Some("Nehalem,+rdrand".to_owned()), threads: 2 }
         } else {
-            Self { memory_mib, cpu_model: None, threads: 1 }
+            Self { memory_mib, cpu_model: Some("qemu64,+rdrand".to_owned()), threads: 1 }
         }
     }
 }
