@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 /// How long to wait for a kernel before giving up.
 const KERNEL_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often to look.
-const INTERVAL: Duration = Duration::from_millis(100);
-/// Time for the kernel to start its console after it was first seen idle.
-const AFTER_KERNEL: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_millis(20);
+/// Time for the kernel to start its console after it was first seen idle; a boot is over in three
+/// seconds.
+const AFTER_KERNEL: Duration = Duration::from_millis(200);
 /// Bit 10 of the extended feature register: the processor is in 64-bit mode, where no firmware or
 /// iPXE of our nodes ever is.
 const LONG_MODE: u64 = 1 << 10;
