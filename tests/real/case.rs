@@ -130,17 +130,20 @@ impl<'a> Case<'a> {
             self.cluster.fault(node, Fault::None)?;
         }
         self.wait_all_off()?;
-        for node in self.cluster.nodes() {
-            if self.slurm_node(node)?.contains("DRAIN") || self.slurm_node(node)?.contains("DOWN+")
-            {
-                let name = format!("nodename={node}");
-                self.cluster.check(&["scontrol", "update", &name, "state=resume"])?;
-            }
-        }
+        // A drain of ours is made again after Slurm's power-down: end it whenever it shows.
         let limit = Duration::from_secs(90);
         wait_until(limit, "all nodes are allocatable", || {
-            let shown = self.cluster.check(&["sinfo", "--noheader", "-N", "--format=%t"])?;
-            Ok(shown.lines().all(|state| state == "idle~"))
+            let shown = self.cluster.check(&["sinfo", "--noheader", "-N", "--format=%N %t"])?;
+            let mut all = true;
+            for line in shown.lines().filter(|line| !line.ends_with(" idle~")) {
+                all = false;
+                let (name, state) = line.split_once(' ').unwrap_or((line, ""));
+                if state.starts_with("dr") || state.starts_with("down") {
+                    let name = format!("nodename={name}");
+                    self.cluster.check(&["scontrol", "update", &name, "state=resume"])?;
+                }
+            }
+            Ok(all)
         })
         .with_context(|| self.cluster.check(&["sinfo", "-N", "-l"]).unwrap_or_default())
     }

@@ -47,8 +47,8 @@ const CASES: [(&str, Test); 17] = [
 const NODES: u8 = 4;
 
 fn main() -> ExitCode {
-    let filter = std::env::args().nth(1).unwrap_or_default();
-    match run(&filter) {
+    let filters: Vec<String> = std::env::args().skip(1).collect();
+    match run(&filters) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failed) => {
             eprintln!("{failed} case(s) failed");
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(filter: &str) -> Result<usize> {
+fn run(filters: &[String]) -> Result<usize> {
     let dir = format!("/var/tmp/bare-metal-container/test-{}", std::process::id());
     let options = Options { dir: dir.clone().into(), nodes: NODES, ..Options::default() };
     let assets = Assets::beside(&options.program_dir);
@@ -69,7 +69,7 @@ fn run(filter: &str) -> Result<usize> {
     let cluster = product::up(options, &assets).context("bringing the cluster up")?;
     println!("cluster up after {:.1} s in {dir}", start.elapsed().as_secs_f64());
     let mut failed = 0;
-    for (name, test) in CASES.iter().filter(|case| case.0.contains(filter)) {
+    for (name, test) in CASES.iter().filter(|case| wanted(case.0, filters)) {
         let start = Instant::now();
         let result = run_case(&cluster, *test);
         let seconds = start.elapsed().as_secs_f64();
@@ -83,6 +83,10 @@ fn run(filter: &str) -> Result<usize> {
     }
     failed += usize::from(!leaves_nothing(cluster, failed)?);
     Ok(failed)
+}
+
+fn wanted(name: &str, filters: &[String]) -> bool {
+    filters.is_empty() || filters.iter().any(|filter| name.contains(filter))
 }
 
 fn run_case(cluster: &Cluster, test: Test) -> Result<()> {

@@ -30,9 +30,9 @@ enum Verb {
         /// Unit tests, lints and tidy only: the inner loop.
         #[arg(long)]
         fast: bool,
-        /// Run only cluster tests whose name contains this.
+        /// Run only cluster cases whose name contains this; may be given more than once.
         #[arg(long, conflicts_with = "fast")]
-        only: Option<String>,
+        only: Vec<String>,
     },
     /// The virtual cluster by hand: up, status, sbatch, run, console, ipmitool, fault, down.
     Cluster {
@@ -62,7 +62,7 @@ fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::Demo => demo::run(),
         Verb::Test { fast: true, .. } => test::fast(),
-        Verb::Test { fast: false, only } => test::all(only.as_deref()),
+        Verb::Test { fast: false, only } => test::all(&only),
         Verb::Cluster { arguments } => demo::cluster(&arguments),
         Verb::Setup => setup::run(),
         Verb::Build => demo::prepare(),

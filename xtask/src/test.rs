@@ -14,8 +14,8 @@ pub(crate) fn fast() -> Result<()> {
 }
 
 /// Everything: the fast ring, then the real parts on the virtual cluster.
-pub(crate) fn all(only: Option<&str>) -> Result<()> {
-    if only.is_none() {
+pub(crate) fn all(only: &[String]) -> Result<()> {
+    if only.is_empty() {
         fast()?;
     }
     demo::prepare()?;

@@ -79,6 +79,8 @@ impl Inside {
         let open = || OpenOptions::new().create(true).append(true).open(&log_path);
         let log = open().map_err(file("open", &log_path))?;
         let log_too = log.try_clone().map_err(file("open", &log_path))?;
+        // The id of an earlier life must not be taken for this one's.
+        crate::cluster::layout::remove(&self.pid_file(name))?;
         let pid_file = self.pid_file(name).display().to_string();
         // The shell writes its own id and becomes the service: the id stays right.
         let script = "echo $$ > \"$0\" && exec \"$@\"";
