@@ -140,7 +140,8 @@ impl<'a> Case<'a> {
                 let (name, state) = line.split_once(' ').unwrap_or((line, ""));
                 if state.starts_with("dr") || state.starts_with("down") {
                     let name = format!("nodename={name}");
-                    self.cluster.check(&["scontrol", "update", &name, "state=resume"])?;
+                    // Refused while Slurm is between two states: asked again at the next look.
+                    self.cluster.run("root", &["scontrol", "update", &name, "state=resume"])?;
                 }
             }
             Ok(all)

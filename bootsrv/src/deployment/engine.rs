@@ -62,6 +62,11 @@ impl Engine {
         let mut outcome = next(&deployment, event, &self.config.limits);
         if let Some(failure) = &mut outcome.failure {
             self.explain(&deployment, failure);
+            for action in &mut outcome.actions {
+                if let Action::Drain(reason) | Action::Down(reason) = action {
+                    reason.clone_from(&failure.reason);
+                }
+            }
         }
         let now = now_unix_ns();
         let marks: Vec<(Mark, i64)> =

@@ -130,14 +130,13 @@ impl Worker {
         self.look().await.ok_or_else(|| "the controller does not answer".into())
     }
 
-    /// Boots from off, unless the node waits in iPXE or was already powered on for this deployment
-    /// (an order given again after a restart of bootsrv).
+    /// Boots from off, unless the node waits in iPXE. An order given again after a restart of bootsrv
+    /// begins anew too: the node may have asked for its script while nobody answered, and then
+    /// stands at its firmware's prompt.
     async fn power_on(&mut self, id: DeploymentId) -> Result<(), String> {
         let Some(engine) = self.engine().cloned() else { return Ok(()) };
-        let accepted =
-            engine.store.marks(id).is_ok_and(|marks| marks.iter().any(|m| m.0 == Mark::PowerOn));
         if self.look().await == Some(Power::On) {
-            if engine.fleet.is_held(&self.definition.name) || accepted {
+            if engine.fleet.is_held(&self.definition.name) {
                 self.tell(id, &Event::PowerOnAccepted, &[]);
                 return Ok(());
             }

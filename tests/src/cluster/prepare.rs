@@ -129,6 +129,8 @@ fn node_files(run: &RunDir, node: Node, hardware: &Hardware) -> Result<()> {
     })?;
     write(&dir.join("hardware.json"), text, PUBLIC)?;
     write(&dir.join("fault"), "none\n", PUBLIC)?;
+    // Readable for bootsrv, which quotes it when a node fails; QEMU appends to it.
+    write(&dir.join("console.log"), "", PUBLIC)?;
     let by_slurm = Access { owner: SLURM_ID, mode: 0o600 };
     write(&dir.join("password"), &passwords.admin, by_slurm)?;
     write(&dir.join("operator-password"), &passwords.operator, by_slurm)?;
