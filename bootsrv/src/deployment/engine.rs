@@ -12,6 +12,7 @@ use crate::power::{Fleet, Order};
 use crate::slurm_queue::{SlurmQueue, Word};
 use crate::store::{Store, StoreError};
 use protocol::names::NodeName;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
@@ -28,6 +29,8 @@ pub struct Engine {
     pub slurm: SlurmQueue,
     /// Woken by every change, for the reconciler.
     pub changed: Notify,
+    /// Nodes were added: compare them with slurmctld now, not at the next round.
+    pub resync_wanted: AtomicBool,
     /// Events are decided one after the other.
     deciding: Mutex<()>,
 }
@@ -36,7 +39,15 @@ impl Engine {
     /// Puts the parts together.
     #[must_use]
     pub fn new(store: Arc<Store>, config: Arc<Config>, fleet: Fleet, slurm: SlurmQueue) -> Self {
-        Self { store, config, fleet, slurm, changed: Notify::new(), deciding: Mutex::new(()) }
+        Self {
+            store,
+            config,
+            fleet,
+            slurm,
+            changed: Notify::new(),
+            resync_wanted: AtomicBool::new(false),
+            deciding: Mutex::new(()),
+        }
     }
 
     /// Lets an event happen to a deployment, now.

@@ -11,6 +11,7 @@ use crate::store::StoreError;
 use protocol::names::{JobId, NodeName};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -40,7 +41,7 @@ pub async fn run(engine: Arc<Engine>, scontrol: Scontrol) {
         if !registering.is_empty() {
             see_registrations(&engine, &scontrol, &registering).await;
         }
-        if Instant::now() >= resync_at {
+        if engine.resync_wanted.swap(false, Ordering::Relaxed) || Instant::now() >= resync_at {
             resync(&engine, &scontrol).await;
             resync_at = Instant::now() + RESYNC;
         }

@@ -19,6 +19,7 @@ use protocol::job_options::JobOptions;
 use protocol::names::NodeName;
 use protocol::profile::Asker;
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -67,6 +68,7 @@ pub(super) async fn import(
     }
     app.engine.store.put_nodes(&body)?;
     app.engine.fleet.start(&body, &app.site);
+    app.engine.resync_wanted.store(true, Ordering::Relaxed);
     app.engine.changed.notify_one();
     let rows = app.engine.store.nodes()?;
     let ours = rows.iter().filter(|row| body.iter().any(|node| node.name == row.definition.name));
