@@ -1,7 +1,10 @@
 //! The command line: words, options, and the help that teaches them by example.
 
+mod hub;
+
 use clap::{Args, Parser, Subcommand};
-use protocol::names::{ImageName, JobId, KernelName, NodeName};
+pub(crate) use hub::{ImageBuild, ImageVerb, KernelImport, KernelVerb};
+use protocol::names::{ImageName, JobReference, KernelName, NodeName};
 use std::path::PathBuf;
 
 /// [bare-metal container] Look after the kernels, images and nodes that jobs boot, and see what a
@@ -69,90 +72,6 @@ pub(crate) struct Json {
     pub(crate) json: bool,
 }
 
-/// `bmc kernel`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum KernelVerb {
-    /// List kernels and profiles
-    List(Json),
-    /// Show one with its arguments and settings
-    #[command(after_help = "Example:\n  bmc kernel show thp-off")]
-    Show {
-        /// Kernel or profile
-        name: KernelName,
-        #[command(flatten)]
-        json: Json,
-    },
-    /// Import a kernel, from a Debian package or from its parts (administrators)
-    #[command(after_help = "\
-Examples:
-  bmc kernel import 6.1-cloud linux-image-6.1.0-38-cloud-amd64_6.1.147-1_amd64.deb
-  bmc kernel import 6.12-rt --vmlinuz arch/x86/boot/bzImage --modules /tmp/out/lib/modules/6.12.5-rt3
-
-The directory of --modules is named as `uname -r` will print it, as `make modules_install` names it.")]
-    Import(KernelImport),
-    /// Remove a kernel that no job uses (administrators)
-    #[command(after_help = "Example:\n  bmc kernel rm 6.1-old")]
-    Rm {
-        /// Kernel
-        name: KernelName,
-    },
-}
-
-/// `bmc kernel import`.
-#[derive(Debug, Args)]
-pub(crate) struct KernelImport {
-    /// What users will type
-    pub(crate) name: KernelName,
-    /// A linux-image package
-    #[arg(value_name = "FILE.deb", required_unless_present = "vmlinuz", conflicts_with_all = ["vmlinuz", "modules"])]
-    pub(crate) package: Option<PathBuf>,
-    /// A kernel that does not come as a package
-    #[arg(long, value_name = "FILE", requires = "modules")]
-    pub(crate) vmlinuz: Option<PathBuf>,
-    /// The tree of its modules
-    #[arg(long, value_name = "DIR", requires = "vmlinuz")]
-    pub(crate) modules: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) json: Json,
-}
-
-/// `bmc image`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ImageVerb {
-    /// List the images
-    List(Json),
-    /// Show one
-    #[command(after_help = "Example:\n  bmc image show debian12")]
-    Show {
-        /// Image
-        name: ImageName,
-        #[command(flatten)]
-        json: Json,
-    },
-    /// Import a root file system with slurmd in it (administrators)
-    #[command(after_help = "\
-Examples:
-  bmc image import debian12 debian12.tar
-  bmc image import rocky9 rocky9.tar --json
-
-The archive is a plain tar of the root directory, owners and extended attributes included.")]
-    Import {
-        /// What users will type
-        name: ImageName,
-        /// The archive
-        #[arg(value_name = "TAR")]
-        archive: PathBuf,
-        #[command(flatten)]
-        json: Json,
-    },
-    /// Remove an image that no job uses (administrators)
-    #[command(after_help = "Example:\n  bmc image rm debian11")]
-    Rm {
-        /// Image
-        name: ImageName,
-    },
-}
-
 /// `bmc status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -160,13 +79,14 @@ Examples:
   bmc status                  every job that boots, runs or ends
   bmc status 42               one job with the time line of its boot
   bmc status 42 --watch       the same, redrawn until the job is over
+  bmc status 42_7             task 7 of job array 42; 42+1 is a component of a heterogeneous job
   bmc status 42 --json        for programs
 
 Seconds in the first table are the time a node has been in its state; in the time line they count
 from the first mark of the job.")]
 pub(crate) struct StatusArgs {
     /// Only this job, with its time line
-    pub(crate) job: Option<JobId>,
+    pub(crate) job: Option<JobReference>,
     /// Show it again each second until the job is over, or until Ctrl-C
     #[arg(long, short, conflicts_with = "json")]
     pub(crate) watch: bool,
@@ -181,14 +101,15 @@ pub(crate) struct StatusArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  bmc energy 42
+  bmc energy 42               a job, or all tasks of job array 42
+  bmc energy 42_7             task 7 of it; 42+1 is a component of a heterogeneous job
   bmc energy 42 --json | jq '.[].total_millijoules'
 
 A requeued job has one record per try. `unknown` means that no reading was there: it is never zero.
 JSON has whole millijoules and nanoseconds; the stages of a node add up to its total exactly.")]
 pub(crate) struct EnergyArgs {
     /// The job
-    pub(crate) job: JobId,
+    pub(crate) job: JobReference,
     #[command(flatten)]
     pub(crate) json: Json,
 }
@@ -209,11 +130,13 @@ nodes.toml:
   cpus = 2
   threads_per_core = 1                      # optional
   console_log = "/var/log/console/n1.log"   # optional
+  firmware = "uefi"                         # optional; "bios" if absent
   [node.power]
   method = "ipmi"
   address = "10.77.1.11"
   user = "admin"
-  password_file = "n1.password"             # relative to this file; or: password = "…""#)]
+  password_file = "n1.password"             # relative to this file; or: password = "…"
+  kg_file = "n1.kg"                         # optional: the controller's key; or: kg = "…""#)]
     Import {
         /// `[[node]]` tables
         #[arg(value_name = "FILE.toml")]
@@ -319,6 +242,10 @@ mod tests {
             "bmc kernel import k a.deb --vmlinuz v --modules m",
             "bmc kernel import k --vmlinuz v",
             "bmc kernel import k --modules m",
+            "bmc image build",
+            "bmc image build i --from x.tar --package p",
+            "bmc image build i --from x.tar --no-plugin",
+            "bmc image build i --plugin p.so --no-plugin",
             "bmc node maintenance n1",
             "bmc node maintenance n1 --reason x --end",
             "bmc node power n1 cycle",
@@ -331,6 +258,9 @@ mod tests {
             "bmc status 1 -w",
             "bmc kernel import k a.deb",
             "bmc kernel import k --vmlinuz v --modules m",
+            "bmc image build i",
+            "bmc image build --no-plugin --output x.tar",
+            "bmc image build i --from x.tar --plugin p.so --output y.tar",
             "bmc node maintenance n1 --end",
             "bmc node power n1 off --yes",
         ] {

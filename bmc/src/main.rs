@@ -27,7 +27,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Completions { shell } => verbs::completions::script(shell),
         Verb::Man { directory } => verbs::man::write(&directory)?,
         Verb::Kernel(verb) => verbs::kernel::run(verb, &wire::connect()?)?,
-        Verb::Image(verb) => verbs::image::run(verb, &wire::connect()?)?,
+        Verb::Image(verb) => verbs::image::run(verb, wire::connect)?,
         Verb::Energy(args) => verbs::energy::run(&args, &wire::connect()?)?,
         Verb::Node(verb) => verbs::node::run(verb, &wire::connect()?)?,
         Verb::Status(args) => verbs::status::run(&args, &wire::connect()?)?,

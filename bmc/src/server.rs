@@ -6,7 +6,7 @@ use protocol::api::{
 };
 use protocol::energy::JobEnergy;
 use protocol::job_options::JobOptions;
-use protocol::names::{ImageName, JobId, KernelName, NodeName};
+use protocol::names::{ImageName, JobReference, KernelName, NodeName};
 use std::path::Path;
 
 /// One method per request of the API that a person makes.
@@ -30,9 +30,9 @@ pub(crate) trait Server {
     /// The jobs that are not over, or all that the server remembers.
     fn jobs(&self, all: bool) -> anyhow::Result<Vec<JobView>>;
     /// One job's latest try.
-    fn job(&self, job: JobId) -> anyhow::Result<JobView>;
+    fn job(&self, job: JobReference) -> anyhow::Result<JobView>;
     /// The energy of each try of a job.
-    fn energy(&self, job: JobId) -> anyhow::Result<Vec<JobEnergy>>;
+    fn energy(&self, job: JobReference) -> anyhow::Result<Vec<JobEnergy>>;
     /// All nodes.
     fn nodes(&self) -> anyhow::Result<Vec<NodeView>>;
     /// One node.

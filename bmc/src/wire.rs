@@ -8,7 +8,7 @@ use protocol::api::{
 use protocol::energy::JobEnergy;
 use protocol::job_env::CLIENT_CONFIG_PATH;
 use protocol::job_options::JobOptions;
-use protocol::names::{ImageName, JobId, KernelName, NodeName};
+use protocol::names::{ImageName, JobReference, KernelName, NodeName};
 use std::path::Path;
 use std::time::Duration;
 
@@ -58,11 +58,11 @@ impl Server for Client {
         Ok(self.jobs(all)?)
     }
 
-    fn job(&self, job: JobId) -> anyhow::Result<JobView> {
+    fn job(&self, job: JobReference) -> anyhow::Result<JobView> {
         Ok(self.job(job)?)
     }
 
-    fn energy(&self, job: JobId) -> anyhow::Result<Vec<JobEnergy>> {
+    fn energy(&self, job: JobReference) -> anyhow::Result<Vec<JobEnergy>> {
         Ok(self.energy(job)?)
     }
 

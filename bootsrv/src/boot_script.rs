@@ -30,8 +30,9 @@ pub struct BootScript<'a> {
 const PANIC_SECONDS: u32 = 1;
 
 impl BootScript<'_> {
-    /// The script. The token travels as an initrd of its own, first, so that the kernel unpacks it
-    /// beside the compressed one; nothing secret stands in the script or on the kernel's command line.
+    /// The script. The token travels as an initrd of its own; nothing secret stands in the script or
+    /// on the kernel's command line. It is fetched last, because it is served once: a boot that is
+    /// interrupted before begins again. Where we are away, the node asks until we are back.
     #[must_use]
     pub fn render(&self) -> String {
         let Self { node, mac, address, http_url, https_url, kernel, initrd, .. } = self;
@@ -42,26 +43,40 @@ impl BootScript<'_> {
             "#!ipxe\n\
              echo node {node}: loading kernel and initrd\n\
              kernel --name kernel {http_url}/artifacts/{kernel} || goto failed\n\
-             initrd --name token {http_url}/boot/{mac}/token || goto failed\n\
              initrd --name initrd {http_url}/artifacts/{initrd} || goto failed\n\
-             imgargs kernel initrd=token initrd=initrd {ARG_NODE}={node} {ARG_ADDRESS}={address}\
+             initrd --name token {http_url}/boot/{mac}/token || goto failed\n\
+             imgargs kernel initrd=initrd initrd=token {ARG_NODE}={node} {ARG_ADDRESS}={address}\
              {gateway} {ARG_MAC}={mac} {ARG_SERVER}={https_url} {ARG_ARTIFACTS}={http_url} panic={PANIC_SECONDS}{extra}\n\
              boot kernel\n\
              :failed\n\
              echo node {node}: could not load kernel and initrd, asking again\n\
              imgfree\n\
+             :again\n\
              sleep 2\n\
-             chain --replace --autofree {http_url}/boot/{mac}\n"
+             chain --replace --autofree {http_url}/boot/{mac} || goto again\n"
         )
     }
 }
 
-/// The script of a node with nothing to do: ask again every second.
+/// The script of a node with nothing to do: ask again every second, also while we are away: a
+/// firmware that starts then finds nothing to boot, and does not ask a second time.
 #[must_use]
 pub fn hold(http_url: &str, mac: MacAddress) -> String {
     format!(
         "#!ipxe\n\
+         :again\n\
          sleep 1\n\
+         chain --replace --autofree {http_url}/boot/{mac} || goto again\n"
+    )
+}
+
+/// The script of a node that has another address than its definition says.
+#[must_use]
+pub fn wrong_address(http_url: &str, mac: MacAddress, expected: &str) -> String {
+    format!(
+        "#!ipxe\n\
+         echo {mac} has the address ${{net0/ip}}, not {expected}: make the DHCP server agree with bmc node show\n\
+         sleep 10\n\
          chain --replace --autofree {http_url}/boot/{mac} || reboot\n"
     )
 }
@@ -99,18 +114,27 @@ mod tests {
             "#!ipxe
 echo node n1: loading kernel and initrd
 kernel --name kernel http://10.77.0.1:8080/artifacts/{a} || goto failed
-initrd --name token http://10.77.0.1:8080/boot/52:54:00:77:00:01/token || goto failed
 initrd --name initrd http://10.77.0.1:8080/artifacts/{b} || goto failed
-imgargs kernel initrd=token initrd=initrd bmc.node=n1 bmc.address=10.77.0.11/24 \
+initrd --name token http://10.77.0.1:8080/boot/52:54:00:77:00:01/token || goto failed
+imgargs kernel initrd=initrd initrd=token bmc.node=n1 bmc.address=10.77.0.11/24 \
 bmc.gateway=10.77.0.1 bmc.mac=52:54:00:77:00:01 bmc.server=https://10.77.0.1:8443 bmc.artifacts=http://10.77.0.1:8080 panic=1 console=ttyS0 nosmt
 boot kernel
 :failed
 echo node n1: could not load kernel and initrd, asking again
 imgfree
+:again
 sleep 2
-chain --replace --autofree http://10.77.0.1:8080/boot/52:54:00:77:00:01
+chain --replace --autofree http://10.77.0.1:8080/boot/52:54:00:77:00:01 || goto again
 "
         );
         assert_eq!(script.render(), expected);
+    }
+
+    #[test]
+    fn a_node_with_nothing_to_do_asks_until_it_is_answered() {
+        let script = hold("http://a:8080", "52:54:00:77:00:01".parse().unwrap());
+        let expected = "#!ipxe\n:again\nsleep 1\n\
+            chain --replace --autofree http://a:8080/boot/52:54:00:77:00:01 || goto again\n";
+        assert_eq!(script, expected);
     }
 }

@@ -144,6 +144,8 @@ impl Default for Initrd {
 pub struct Partition {
     /// As Slurm names it.
     pub name: String,
+    /// Its nodes, as a Slurm node list: which defaults a node boots that comes up for no job.
+    pub nodes: Option<String>,
     /// The kernel of jobs that name none.
     pub default_kernel: KernelName,
     /// The node image of jobs that name none.
@@ -178,8 +180,12 @@ impl Canary {
     /// Whether the node is one of them.
     #[must_use]
     pub fn includes(&self, node: &NodeName) -> bool {
-        protocol::node_list::expand(&self.nodes).is_ok_and(|nodes| nodes.contains(node))
+        is_in(node, &self.nodes)
     }
+}
+
+fn is_in(node: &NodeName, list: &str) -> bool {
+    protocol::node_list::expand(list).is_ok_and(|nodes| nodes.contains(node))
 }
 
 /// A file for every node.
@@ -287,10 +293,15 @@ impl Config {
             }
         }
         for partition in &self.partitions {
-            if let Some(canary) = &partition.canary
-                && protocol::node_list::expand(&canary.nodes).is_err()
-            {
-                return refuse("partition.canary.nodes", &canary.nodes, "is not a Slurm node list");
+            for (key, nodes) in [
+                ("partition.nodes", partition.nodes.as_ref()),
+                ("partition.canary.nodes", partition.canary.as_ref().map(|canary| &canary.nodes)),
+            ] {
+                if let Some(nodes) = nodes
+                    && protocol::node_list::expand(nodes).is_err()
+                {
+                    return refuse(key, nodes, "is not a Slurm node list");
+                }
             }
         }
         if self.limits.power_on_per_second == 0 {
@@ -312,6 +323,13 @@ impl Config {
     #[must_use]
     pub fn partition(&self, name: &str) -> Option<&Partition> {
         self.partitions.iter().find(|partition| partition.name == name)
+    }
+
+    /// The partition whose defaults a node boots for no job: the first that names it, else the first.
+    #[must_use]
+    pub fn partition_of(&self, node: &NodeName) -> Option<&Partition> {
+        let names = |one: &&Partition| one.nodes.as_ref().is_some_and(|nodes| is_in(node, nodes));
+        self.partitions.iter().find(names).or_else(|| self.partitions.first())
     }
 }
 
@@ -348,6 +366,16 @@ mod tests {
         let config = check(GOOD).unwrap();
         assert_eq!(config.partition("bmc").unwrap().default_image.as_str(), "debian12");
         assert!(config.partition("other").is_none());
+    }
+
+    #[test]
+    fn a_node_for_no_job_boots_its_own_partitions_defaults() {
+        let other = "[[partition]]\nname = \"gpu\"\nnodes = \"g[1-2]\"\n\
+                     default_kernel = \"rt\"\ndefault_image = \"i\"\n";
+        let config = check(&format!("{GOOD}{other}")).unwrap();
+        let name = |node: &str| config.partition_of(&node.parse().unwrap()).unwrap().name.clone();
+        assert_eq!((name("g2"), name("n1")), ("gpu".into(), "bmc".into()));
+        assert!(check(&format!("{GOOD}{}", other.replace("g[1-2]", "g[1-"))).is_err());
     }
 
     #[test]

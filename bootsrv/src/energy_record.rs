@@ -32,13 +32,13 @@ pub fn of_deployment(store: &Store, deployment: &Deployment) -> Result<NodeEnerg
     let marks = store.marks(deployment.id)?;
     let complete = deployment.state == State::Released;
     let (stages, end) = stages(&marks, now_unix_ns());
-    let samples: Vec<Sample> = match stages.first() {
-        Some(first) => {
-            store.samples(&deployment.node, first.from_unix_ns - EDGE_NS, end + EDGE_NS)?
-        }
-        None => Vec::new(),
-    };
-    let source = (!samples.is_empty()).then(|| "ipmi".to_owned());
+    let (mut samples, mut meters): (Vec<Sample>, Vec<String>) = Default::default();
+    if let Some(first) = stages.first() {
+        let (from, to) = (first.from_unix_ns - EDGE_NS, end + EDGE_NS);
+        samples = store.samples(&deployment.node, from, to)?;
+        meters = store.meters(&deployment.node, from, to)?;
+    }
+    let source = (!meters.is_empty()).then(|| meters.join(", "));
     let integral = energy::integrate(&samples, &stages, end, &energy::Options::default());
     Ok(energy::node_energy(deployment.node.clone(), source, integral, complete))
 }
@@ -70,12 +70,34 @@ pub fn of_try(store: &Store, of: &Try) -> Result<JobEnergy, StoreError> {
     let deployments = store.deployments_of_try(of.id)?;
     let nodes =
         deployments.iter().map(|one| of_deployment(store, one)).collect::<Result<_, _>>()?;
-    Ok(energy::job_energy(of.asked.job, of.asked.restart_count, nodes))
+    Ok(energy::job_energy(of.asked.job, of.asked.reference, of.asked.restart_count, nodes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pin::Pin;
+    use crate::token;
+
+    #[test]
+    fn the_source_names_the_meters_that_gave_the_readings() {
+        let store = Store::in_memory().unwrap();
+        let (node, kernel, image) =
+            ("n1".parse().unwrap(), "k".parse().unwrap(), "i".parse().unwrap());
+        let new = token::new_deployment(node, kernel, image, Pin::of_nothing());
+        let id = store.add_jobless(&new, 1).unwrap();
+        let source = || {
+            let deployment = store.deployment(id).unwrap().unwrap();
+            of_deployment(&store, &deployment).unwrap().source
+        };
+        store.change(id, None, None, &[(Mark::PowerOn, 10), (Mark::PowerOff, 30)], 30).unwrap();
+        assert_eq!(source(), None);
+        let sample = |unix_ns| Sample { unix_ns, milliwatts: 100_000 };
+        store.add_sample(&new.node, sample(10), "ipmi-sdr").unwrap();
+        assert_eq!(source().unwrap(), "ipmi-sdr");
+        store.add_sample(&new.node, sample(20), "ipmi-dcmi").unwrap();
+        assert_eq!(source().unwrap(), "ipmi-dcmi, ipmi-sdr");
+    }
 
     #[test]
     fn stages_never_overlap_and_start_with_power_on() {

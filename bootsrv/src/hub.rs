@@ -2,14 +2,15 @@
 //! errors as the API says them.
 
 use crate::config::{Config, Initrd};
+use crate::store::Store;
 use artifacts::image::{ImageError, ImageOptions, import_tar};
 use artifacts::kernel::{ImportOptions, KernelError, import_package, rebuild_initrd};
 use artifacts::{Hub as Shelf, Image, Kernel};
 use protocol::error::{ApiError, ErrorKind};
 use protocol::names::{Digest, ImageName, KernelName};
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Kernels and images.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Hub {
     shelf: Shelf,
     initrd: Initrd,
     certificate: PathBuf,
+    /// Held while names are resolved and pinned, and while artifacts are deleted.
+    pinning: Mutex<()>,
 }
 
 impl Hub {
@@ -26,7 +29,12 @@ impl Hub {
     /// When a directory cannot be made.
     pub fn open(config: &Config, certificate: &Path) -> Result<Self, ApiError> {
         let shelf = Shelf::open(&config.state_dir).map_err(|error| site(&error))?;
-        Ok(Self { shelf, initrd: config.initrd.clone(), certificate: certificate.into() })
+        Ok(Self {
+            shelf,
+            initrd: config.initrd.clone(),
+            certificate: certificate.into(),
+            pinning: Mutex::default(),
+        })
     }
 
     /// Makes initrds anew whose agent, certificate or module list has changed since their import:
@@ -45,12 +53,20 @@ impl Hub {
         Ok(())
     }
 
-    /// Deletes what imports have replaced. Only while no node boots: it may still need it.
+    /// Until what is returned is dropped, no artifact is deleted: from the look into the hub until
+    /// the store has the pin.
+    pub fn keep(&self) -> MutexGuard<'_, ()> {
+        self.pinning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes the artifacts that no name refers to and no live deployment has pinned.
     ///
     /// # Errors
-    /// When the hub cannot be read or written.
-    pub fn sweep(&self) -> Result<(), ApiError> {
-        let (count, bytes) = self.shelf.sweep(&BTreeSet::new()).map_err(|error| site(&error))?;
+    /// When the hub or the store cannot be read, or an artifact cannot be deleted.
+    pub fn sweep(&self, store: &Store) -> Result<(), ApiError> {
+        let _kept = self.keep();
+        let pinned = store.pinned().map_err(|error| site(&error))?;
+        let (count, bytes) = self.shelf.sweep(&pinned).map_err(|error| site(&error))?;
         if count > 0 {
             log::info!("deleted {count} artifacts that nothing refers to, {bytes} bytes");
         }
@@ -98,33 +114,32 @@ impl Hub {
         import_tar(&self.shelf, name.clone(), archive, &ImageOptions::default()).map_err(|error| {
             let kind = match error {
                 ImageError::Tar(_) | ImageError::NoInit { .. } => ErrorKind::User,
-                ImageError::Directory { .. }
-                | ImageError::Squashfs(_)
-                | ImageError::Hub { .. }
-                | _ => ErrorKind::Site,
+                ImageError::Squashfs(_) | ImageError::Hub { .. } | _ => ErrorKind::Site,
             };
             ApiError::new(kind, crate::chain(&error))
         })
     }
 
-    /// Removes a kernel; whether it is in use was asked before.
+    /// Removes a kernel; whether its name is in use was asked before.
     ///
     /// # Errors
     /// When there is none of that name, or it cannot be removed.
-    pub fn remove_kernel(&self, name: &KernelName) -> Result<(), ApiError> {
-        let removed =
-            self.shelf.remove_kernel(name, &BTreeSet::new()).map_err(|error| site(&error))?;
+    pub fn remove_kernel(&self, name: &KernelName, store: &Store) -> Result<(), ApiError> {
+        let _kept = self.keep();
+        let pinned = store.pinned().map_err(|error| site(&error))?;
+        let removed = self.shelf.remove_kernel(name, &pinned).map_err(|error| site(&error))?;
         let none = || ApiError::new(ErrorKind::User, format!("there is no imported kernel {name}"));
         removed.map(drop).ok_or_else(none)
     }
 
-    /// Removes an image; whether it is in use was asked before.
+    /// Removes an image; whether its name is in use was asked before.
     ///
     /// # Errors
     /// When there is none of that name, or it cannot be removed.
-    pub fn remove_image(&self, name: &ImageName) -> Result<(), ApiError> {
-        let removed =
-            self.shelf.remove_image(name, &BTreeSet::new()).map_err(|error| site(&error))?;
+    pub fn remove_image(&self, name: &ImageName, store: &Store) -> Result<(), ApiError> {
+        let _kept = self.keep();
+        let pinned = store.pinned().map_err(|error| site(&error))?;
+        let removed = self.shelf.remove_image(name, &pinned).map_err(|error| site(&error))?;
         let none = || ApiError::new(ErrorKind::User, format!("there is no image {name}"));
         removed.map(drop).ok_or_else(none)
     }
@@ -151,7 +166,7 @@ fn kernel_error(error: &KernelError) -> ApiError {
         KernelError::Package(_)
         | KernelError::NotBzImage
         | KernelError::ReleaseMismatch { .. }
-        | KernelError::NotARelease { .. } => ErrorKind::User,
+        | KernelError::ForeignModules { .. } => ErrorKind::User,
         KernelError::Tree { .. }
         | KernelError::Agent(_)
         | KernelError::Vmlinuz { .. }
@@ -159,4 +174,59 @@ fn kernel_error(error: &KernelError) -> ApiError {
         | _ => ErrorKind::Site,
     };
     ApiError::new(kind, crate::chain(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+    use crate::pin::Pin;
+    use crate::token;
+
+    const CONFIG: &str = r#"
+        state_dir = "STATE"
+        profiles_dir = "/p"
+        listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
+        url = { http = "http://a", https = "https://a" }
+        slurm = { user = "slurm", conf_server = "a:1" }
+    "#;
+
+    /// An archive with nothing but an init of that text.
+    fn archive(directory: &Path, text: &str) -> PathBuf {
+        let path = directory.join("image.tar");
+        let mut builder = tar::Builder::new(File::create(&path).unwrap());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len().try_into().unwrap());
+        header.set_mode(0o755);
+        builder.append_data(&mut header, "sbin/init", text.as_bytes()).unwrap();
+        builder.finish().unwrap();
+        path
+    }
+
+    #[test]
+    fn what_a_live_deployment_has_pinned_outlives_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = CONFIG.replace("STATE", &directory.path().to_string_lossy());
+        let hub = Hub::open(&toml::from_str(&text).unwrap(), Path::new("/none")).unwrap();
+        let store = Store::in_memory().unwrap();
+        let name: ImageName = "i".parse().unwrap();
+        hub.import_image(&name, &archive(directory.path(), "old")).unwrap();
+        let old = catalog::image(&hub, &name).unwrap();
+        let pin = Pin { root: old.squashfs.clone(), ..Pin::of_nothing() };
+        let (node, kernel) = ("n1".parse().unwrap(), "k".parse().unwrap());
+        let new = token::new_deployment(node, kernel, name.clone(), pin.clone());
+        let id = store.add_jobless(&new, 1).unwrap();
+
+        hub.import_image(&name, &archive(directory.path(), "new")).unwrap();
+        hub.sweep(&store).unwrap();
+        assert_ne!(catalog::image(&hub, &name).unwrap().squashfs, old.squashfs);
+        assert_eq!(store.pin(id).unwrap(), pin);
+        assert!(hub.path(&old.squashfs.sha256).exists(), "a node may still fetch it");
+
+        let released = crate::deployment::State::Released;
+        store.change(id, Some(released), None, &[], 2).unwrap();
+        hub.sweep(&store).unwrap();
+        assert!(!hub.path(&old.squashfs.sha256).exists());
+        hub.remove_image(&name, &store).unwrap();
+    }
 }

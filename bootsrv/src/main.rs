@@ -80,9 +80,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     let store = Arc::new(Store::open(&config.state_dir.join("store.sqlite"))?);
     let hub = Arc::new(Hub::open(&config, &identity.certificate)?);
     hub.refresh()?;
-    if store.live_deployments()?.is_empty() {
-        hub.sweep()?;
-    }
+    hub.sweep(&store)?;
     let slurm_uid = users::uid_of(&config.slurm.user).with_context(|| {
         format!("slurm.user = {:?} is not a user of this machine", config.slurm.user)
     })?;
@@ -103,7 +101,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     let definitions: Vec<_> = store.nodes()?.into_iter().map(|row| row.definition).collect();
     fleet.start(&definitions, &site);
     engine.take_up_again()?;
-    tokio::spawn(reconciler::run(Arc::clone(&engine), scontrol));
+    reconciler::start(Arc::clone(&engine), scontrol);
 
     let upload_dir = config.state_dir.join("uploads");
     std::fs::create_dir_all(&upload_dir)

@@ -1,10 +1,9 @@
 //! The plan of one boot: what the node agent is told, and what it gets with its token.
 
-use crate::catalog::Choice;
 use crate::clock::now_unix_ns;
 use crate::config::{Config, SiteFileSource};
 use crate::deployment::Deployment;
-use artifacts::Image;
+use crate::pin::Pin;
 use protocol::api::NodeDefinition;
 use protocol::boot::{BootPlan, Secrets, Setting, SiteFile};
 use protocol::profile::{CpusLeft, Profile};
@@ -31,8 +30,7 @@ pub fn plan(
     config: &Config,
     node: &NodeDefinition,
     deployment: &Deployment,
-    choice: &Choice,
-    image: &Image,
+    pin: &Pin,
 ) -> Result<BootPlan, SiteFileError> {
     let mut files = site_files(config, node, false)?;
     files.push(SiteFile {
@@ -49,13 +47,13 @@ pub fn plan(
     Ok(BootPlan {
         node: node.name.clone(),
         job: deployment.job,
-        kernel_release: choice.kernel.release.clone(),
-        root: image.squashfs.clone(),
-        modules: choice.kernel.modules.clone(),
-        settings: settings(&choice.profile),
+        kernel_release: pin.release.clone(),
+        root: pin.root.clone(),
+        modules: pin.modules.clone(),
+        settings: settings(&pin.profile),
         files,
-        mounts: image.mounts.iter().chain(&config.mounts).cloned().collect(),
-        init: image.init.clone(),
+        mounts: pin.mounts.iter().chain(&config.mounts).cloned().collect(),
+        init: pin.init.clone(),
         time_unix_ns: now_unix_ns(),
         heartbeat_seconds: HEARTBEAT_SECONDS,
     })

@@ -1,7 +1,7 @@
 //! What bootsrv asks and tells slurmctld, through scontrol: one program, absolute path, cleared
 //! environment, a time limit.
 
-use protocol::names::{JobId, NodeName};
+use protocol::names::{JobReference, NodeName};
 use protocol::node_list::compress;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -50,7 +50,14 @@ pub struct SlurmNode {
     pub flags: Vec<String>,
     /// Why it is down or drained.
     pub reason: Option<String>,
+    /// When its slurmd started, by the node's clock, seconds since 1970; `None` before its first
+    /// registration.
+    pub slurmd_start_unix_seconds: Option<i64>,
 }
+
+/// How far a node's clock may be behind ours, in seconds. Its slurmd of the boot before is older by
+/// a whole power-off and power-on.
+const CLOCK_SKEW_SECONDS: i64 = 2;
 
 impl SlurmNode {
     /// Whether a flag is set.
@@ -59,9 +66,16 @@ impl SlurmNode {
         self.flags.iter().any(|entry| entry == flag)
     }
 
-    /// slurmd has registered since the node was powered on.
+    /// slurmd has registered since the node was powered on, at this second. The flags alone do not
+    /// tell: a node that was up before it got its job keeps them from then.
     #[must_use]
-    pub fn is_registered(&self) -> bool {
+    pub fn is_registered_since(&self, power_on_unix_seconds: i64) -> bool {
+        let starts = self.slurmd_start_unix_seconds;
+        self.is_registered()
+            && starts.is_some_and(|start| start + CLOCK_SKEW_SECONDS >= power_on_unix_seconds)
+    }
+
+    fn is_registered(&self) -> bool {
         const NOT_YET: [&str; 7] = [
             "POWERING_UP",
             "POWERED_DOWN",
@@ -190,12 +204,29 @@ impl Scontrol {
         self.update_nodes(nodes, &["state=power_down_force"]).await
     }
 
+    /// Makes slurmctld power nodes down as soon as no job is on them.
+    ///
+    /// # Errors
+    /// When slurmctld refuses.
+    pub async fn power_down_when_idle(&self, nodes: &[NodeName]) -> Result<(), SlurmError> {
+        self.update_nodes(nodes, &["state=power_down"]).await
+    }
+
+    /// Whether slurmctld may take a job off its nodes for another one.
+    ///
+    /// # Errors
+    /// When slurmctld does not answer.
+    pub async fn preempts(&self) -> Result<bool, SlurmError> {
+        Ok(parse_preempts(&self.run(&["show", "config"]).await?))
+    }
+
     /// Lets a requeued job start at once. Slurm puts it off by two minutes, until credentials of
     /// the try before have expired; that try never started anything.
     ///
     /// # Errors
     /// When slurmctld refuses.
-    pub async fn start_now(&self, job: JobId) -> Result<(), SlurmError> {
+    pub async fn start_now(&self, job: JobReference) -> Result<(), SlurmError> {
+        let job = job.requeued_as();
         self.run(&["update", &format!("jobid={job}"), "starttime=now"]).await?;
         Ok(())
     }
@@ -204,7 +235,7 @@ impl Scontrol {
     ///
     /// # Errors
     /// When slurmctld refuses.
-    pub async fn comment(&self, job: JobId, text: &str) -> Result<(), SlurmError> {
+    pub async fn comment(&self, job: JobReference, text: &str) -> Result<(), SlurmError> {
         let shown = self.run(&["show", "job", "-o", &job.to_string()]).await?;
         if shown
             .split_once(" Comment=")
@@ -231,6 +262,8 @@ impl Scontrol {
             .args(arguments)
             .env_clear()
             .env("SLURM_CONF", &self.conf)
+            // Times as seconds since 1970, whatever the time zone.
+            .env("SLURM_TIME_FORMAT", "%s")
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -256,6 +289,13 @@ fn one_line(text: &str) -> String {
     text.trim().chars().map(clean).take(300).collect()
 }
 
+/// Looks for `PreemptType = preempt/…` in `scontrol show config`.
+fn parse_preempts(text: &str) -> bool {
+    let values = text.lines().filter_map(|line| line.split_once('='));
+    let mut types = values.filter(|(key, _)| key.trim() == "PreemptType");
+    types.any(|(_, value)| !matches!(value.trim(), "preempt/none" | "(null)" | ""))
+}
+
 /// Parses `scontrol show node -o`: a line a node, `Key=Value` words, Reason last on its line part.
 fn parse_nodes(text: &str) -> HashMap<NodeName, SlurmNode> {
     let mut nodes = HashMap::new();
@@ -271,7 +311,8 @@ fn parse_nodes(text: &str) -> HashMap<NodeName, SlurmNode> {
             flags.push("NOT_RESPONDING".into());
         }
         let reason = line.split_once(" Reason=").map(|(_, reason)| reason.trim().to_owned());
-        nodes.insert(name, SlurmNode { flags, reason });
+        let slurmd_start_unix_seconds = value("SlurmdStartTime").and_then(|at| at.parse().ok());
+        nodes.insert(name, SlurmNode { flags, reason, slurmd_start_unix_seconds });
     }
     nodes
 }
@@ -281,7 +322,7 @@ mod tests {
     use super::*;
 
     const SHOWN: &str = "\
-NodeName=n1 Arch=x86_64 CPUAlloc=1 State=ALLOCATED+CLOUD ThreadsPerCore=1 Partitions=bmc
+NodeName=n1 Arch=x86_64 CPUAlloc=1 State=ALLOCATED+CLOUD Partitions=bmc SlurmdStartTime=1795246000
 NodeName=n2 State=MIXED+POWERING_UP* Partitions=bmc
 NodeName=n3 State=IDLE+DRAIN+POWERED_DOWN Partitions=bmc Reason=fan broken [root@2026-11-21T04:00:00]
 ";
@@ -290,12 +331,22 @@ NodeName=n3 State=IDLE+DRAIN+POWERED_DOWN Partitions=bmc Reason=fan broken [root
     fn states_are_read_with_their_flags() {
         let nodes = parse_nodes(SHOWN);
         let node = |name: &str| nodes.get(&name.parse::<NodeName>().unwrap()).unwrap();
-        assert!(node("n1").is_registered());
+        assert!(node("n1").is_registered_since(1_795_246_001));
+        assert!(!node("n1").is_registered_since(1_795_246_010), "that was the boot before");
         assert!(!node("n2").is_registered() && node("n2").has("NOT_RESPONDING"));
         assert!(node("n3").has("DRAIN") && !node("n3").is_registered());
         assert_eq!(node("n3").admin_drain(), Some("fan broken"));
         assert_eq!(node("n2").admin_drain(), None);
         assert!(node("n3").reason.as_deref().unwrap().starts_with("fan broken"));
+    }
+
+    #[test]
+    fn preemption_is_read_from_the_configuration() {
+        let config =
+            |value: &str| format!("PreemptMode  = REQUEUE\nPreemptType   = {value}\nX = y\n");
+        assert!(parse_preempts(&config("preempt/partition_prio")));
+        assert!(!parse_preempts(&config("preempt/none")) && !parse_preempts(&config("(null)")));
+        assert!(!parse_preempts("slurmctld is down"));
     }
 
     #[test]

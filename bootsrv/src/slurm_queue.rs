@@ -1,9 +1,12 @@
 //! Words for slurmctld, said one after the other and tried again until they are heard, so that no
 //! handler and no worker waits for slurmctld.
 
-use crate::slurm::Scontrol;
+use crate::deployment::State;
+use crate::essential;
+use crate::slurm::{Scontrol, SlurmNode};
 use crate::store::Store;
-use protocol::names::{JobId, NodeName};
+use protocol::names::{JobReference, NodeName};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,14 +25,18 @@ pub enum Word {
     Down(NodeName, String),
     /// The admin's maintenance is over: take back the drain that it made, and no other.
     Undrain(NodeName),
+    /// Slurm set the node DOWN, but it has no fault.
+    Spare(NodeName),
     /// The node boots for no job: expect it.
     PowerUp(NodeName),
     /// Power the node down.
     PowerDown(NodeName),
+    /// Power the node down as soon as no job is on it: its job was not to have it marked before.
+    PowerDownWhenIdle(NodeName),
     /// Show this in the job's comment.
-    Comment(JobId, String),
+    Comment(JobReference, String),
     /// The job was requeued for a node's fault: let it start at once.
-    StartNow(JobId),
+    StartNow(JobReference),
 }
 
 /// How the reason of a drain begins that `bmc node maintenance` made.
@@ -51,7 +58,7 @@ impl SlurmQueue {
     #[must_use]
     pub fn start(scontrol: Scontrol, store: Arc<Store>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(run(scontrol, store, receiver));
+        essential::spawn("the Slurm queue", run(scontrol, store, receiver));
         Self { sender }
     }
 
@@ -71,6 +78,8 @@ impl SlurmQueue {
 }
 
 async fn run(scontrol: Scontrol, store: Arc<Store>, mut receiver: mpsc::UnboundedReceiver<Word>) {
+    let (comments, shown) = mpsc::unbounded_channel();
+    essential::spawn("the comments", say_comments(scontrol.clone(), Arc::clone(&store), shown));
     let mut words = Vec::new();
     while receiver.recv_many(&mut words, BATCH).await > 0 {
         let (mut resumed, mut noted) = (Vec::new(), Vec::new());
@@ -81,21 +90,17 @@ async fn run(scontrol: Scontrol, store: Arc<Store>, mut receiver: mpsc::Unbounde
                 Word::NoteDrain(node) => noted.push(node),
                 // slurmctld requeues the job a moment after its epilog: wait beside the queue.
                 Word::StartNow(job) => drop(tokio::spawn(start_now(scontrol.clone(), job))),
-                Word::Drain(node, reason) => {
-                    // Draining a node that is powering up makes slurmctld requeue its job and
-                    // then forget the drain when it powers the node down (seen with 22.05).
-                    if let Err(error) = store.set_kept_drain(&node, Some(&reason)) {
-                        log::error!("node={node}: {}", crate::chain(&error));
-                    }
-                    say(&scontrol, &word).await;
-                }
                 Word::Undrain(node) => {
                     drop(store.set_kept_drain(&node, None));
                     say(&scontrol, &word).await;
                 }
-                Word::Down(..) | Word::PowerUp(_) | Word::PowerDown(_) | Word::Comment(..) => {
-                    say(&scontrol, &word).await;
-                }
+                Word::Comment(job, text) => drop(comments.send((job, text))),
+                Word::Drain(..)
+                | Word::Down(..)
+                | Word::Spare(_)
+                | Word::PowerUp(_)
+                | Word::PowerDown(_)
+                | Word::PowerDownWhenIdle(_) => say(&scontrol, &word).await,
             }
         }
         note_drains(&scontrol, &store, &noted).await;
@@ -123,31 +128,29 @@ async fn say(scontrol: &Scontrol, word: &Word) {
         let result = match word {
             Word::Resume(node) => scontrol.resume(std::slice::from_ref(node)).await,
             // Taken out of the batch before.
-            Word::NoteDrain(_) => Ok(()),
+            Word::NoteDrain(_) | Word::Comment(..) => Ok(()),
+            Word::Spare(node) => scontrol.resume(std::slice::from_ref(node)).await,
             Word::Drain(node, reason) => scontrol.drain(node, reason).await,
             Word::Down(node, reason) => scontrol.down(node, reason).await,
             Word::Undrain(node) => scontrol.undrain(node, MAINTENANCE).await,
             Word::PowerUp(node) => scontrol.power_up(node).await,
             Word::PowerDown(node) => scontrol.power_down(std::slice::from_ref(node)).await,
-            Word::Comment(job, text) => scontrol.comment(*job, text).await,
+            Word::PowerDownWhenIdle(node) => {
+                scontrol.power_down_when_idle(std::slice::from_ref(node)).await
+            }
             Word::StartNow(job) => scontrol.start_now(*job).await,
         };
         let Err(error) = result else {
             log::debug!("slurmctld heard {word:?}");
             return;
         };
-        // A comment is a courtesy: the job may be gone.
-        if matches!(word, Word::Comment(..)) {
-            log::debug!("{}", crate::chain(&error));
-            return;
-        }
         log::warn!("telling slurmctld {word:?}, attempt {attempt}: {}", crate::chain(&error));
         tokio::time::sleep(Duration::from_millis(500 * u64::from(attempt))).await;
     }
 }
 
 /// Refused until slurmctld has requeued the job; a held one stays held.
-async fn start_now(scontrol: Scontrol, job: JobId) {
+async fn start_now(scontrol: Scontrol, job: JobReference) {
     for attempt in 1..=TRIES {
         tokio::time::sleep(Duration::from_millis(700 * u64::from(attempt))).await;
         match scontrol.start_now(job).await {
@@ -157,8 +160,8 @@ async fn start_now(scontrol: Scontrol, job: JobId) {
     }
 }
 
-/// `state=resume` ends the wait for SuspendTimeout, but it also clears DRAIN: a drained node, ours
-/// or an admin's, is left to wait, because nobody is to get it anyway. A drain that slurmctld forgot
+/// `state=resume` ends the wait for SuspendTimeout, but it also clears DRAIN and DOWN: such a node,
+/// of ours or an admin's, is left to wait, because nobody is to get it anyway. A drain that slurmctld forgot
 /// when it powered the node down is made again.
 async fn resume(scontrol: &Scontrol, store: &Store, mut nodes: Vec<NodeName>) {
     for attempt in 1..=TRIES {
@@ -167,13 +170,13 @@ async fn resume(scontrol: &Scontrol, store: &Store, mut nodes: Vec<NodeName>) {
         }
         match scontrol.nodes(&nodes).await {
             Ok(shown) => {
+                forget_safe_drains(store, &shown);
                 // Only a node that slurmctld is powering down is waiting. Before that it is too
                 // early: its SuspendProgram has still to come, and brings this word again.
-                nodes.retain(|node| {
-                    shown
-                        .get(node)
-                        .is_some_and(|shown| shown.has("POWERING_DOWN") && !shown.has("DRAIN"))
-                });
+                let waits = |shown: &SlurmNode| {
+                    shown.has("POWERING_DOWN") && !shown.has("DRAIN") && !shown.has("DOWN")
+                };
+                nodes.retain(|node| shown.get(node).is_some_and(waits));
                 drain_again(scontrol, store, &mut nodes).await;
                 if nodes.is_empty() || scontrol.resume(&nodes).await.is_ok() {
                     return;
@@ -183,6 +186,45 @@ async fn resume(scontrol: &Scontrol, store: &Store, mut nodes: Vec<NodeName>) {
         }
         tokio::time::sleep(Duration::from_millis(300 * u64::from(attempt))).await;
     }
+}
+
+/// A drain that has outlived the start of SuspendProgram stays: to make it again later would undo
+/// what an admin has ended.
+fn forget_safe_drains(store: &Store, shown: &HashMap<NodeName, SlurmNode>) {
+    let powered_down = |shown: &SlurmNode| shown.has("POWERING_DOWN") || shown.has("POWERED_DOWN");
+    for (node, _) in shown.iter().filter(|(_, shown)| shown.has("DRAIN") && powered_down(shown)) {
+        if let Err(error) = store.set_kept_drain(node, None) {
+            log::error!("node={node}: {}", crate::chain(&error));
+        }
+    }
+}
+
+/// Shows how far jobs are, beside everything else: a comment is a courtesy, and nothing that matters
+/// may wait for it. Of several for one job only the latest is said.
+async fn say_comments(
+    scontrol: Scontrol,
+    store: Arc<Store>,
+    mut receiver: mpsc::UnboundedReceiver<(JobReference, String)>,
+) {
+    let mut comments = Vec::new();
+    while receiver.recv_many(&mut comments, BATCH).await > 0 {
+        let latest: HashMap<JobReference, String> = comments.drain(..).collect();
+        for (job, text) in latest {
+            if !still_boots(&store, job) {
+                continue;
+            }
+            if let Err(error) = scontrol.comment(job, &text).await {
+                log::debug!("{}", crate::chain(&error));
+            }
+        }
+    }
+}
+
+/// The comment of a failed or ended job is prolog's: it says why the job is held.
+fn still_boots(store: &Store, job: JobReference) -> bool {
+    let latest = store.tries_of(job).ok().and_then(|mut tries| tries.pop());
+    let nodes = latest.and_then(|one| store.deployments_of_try(one.id).ok()).unwrap_or_default();
+    nodes.iter().all(|one| one.state <= State::Ready && one.failure.is_none())
 }
 
 /// Takes the nodes out of the list whose drain slurmctld forgot, and drains them.

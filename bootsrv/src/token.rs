@@ -1,16 +1,22 @@
 //! Boot tokens: 32 random bytes that prove for one boot that a node is the one that was powered on.
 
+use crate::pin::Pin;
 use crate::store::NewDeployment;
 use protocol::names::{Digest, ImageName, KernelName, NodeName, Secret};
 use sha2::{Digest as _, Sha256};
 
 /// A deployment with a fresh token.
 #[must_use]
-pub fn new_deployment(node: NodeName, kernel: KernelName, image: ImageName) -> NewDeployment {
+pub fn new_deployment(
+    node: NodeName,
+    kernel: KernelName,
+    image: ImageName,
+    pin: Pin,
+) -> NewDeployment {
     let bytes: [u8; 32] = rand::random();
     let token = Digest(bytes).to_string();
     let token_sha256 = hash(&token);
-    NewDeployment { node, kernel, image, token: Secret::new(token), token_sha256 }
+    NewDeployment { node, kernel, image, pin, token: Secret::new(token), token_sha256 }
 }
 
 /// By which a token is found again.

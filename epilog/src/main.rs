@@ -2,7 +2,7 @@
 //! SuspendProgram's, and bootsrv's own when it sees no job on a node.
 //!
 //! Runs after every job, and after every prolog that failed; may run twice or never. Slurm only
-//! logs its failure.
+//! logs its failure, so a `client.toml` that cannot be read costs no job anything here.
 
 mod release;
 
@@ -33,7 +33,7 @@ fn run(environment: &Environment) -> Result<u8, HookError> {
         let client = Client::new(&config, Timeouts::total(CALL_LIMIT));
         match release(|| client.end_job(job)) {
             Released::Ended => log::info!("job={job} energy window closed"),
-            Released::Unknown(answer) => log::info!("job={job} nothing to close: {answer}"),
+            Released::Unknown => log::info!("job={job} nothing to close: bootsrv never had it"),
             Released::Failed(error) => {
                 log::error!("job={job} energy window not closed: {}", error.chain());
                 code = error.kind().exit_code();
@@ -41,6 +41,9 @@ fn run(environment: &Environment) -> Result<u8, HookError> {
         }
     }
     // The site's script runs whatever became of our part.
-    let site = config.site_epilog.as_deref().map(run_site_script).transpose()?.unwrap_or(0);
+    let site = match &config.site_epilog {
+        Some(script) => run_site_script(script, None)?,
+        None => 0,
+    };
     Ok(if code == 0 { site } else { code })
 }

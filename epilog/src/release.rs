@@ -16,21 +16,19 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) enum Released {
     /// bootsrv has closed the job, now or before.
     Ended,
-    /// bootsrv never heard of the job: prolog failed before it asked, or the job is long gone.
-    Unknown(String),
+    /// bootsrv never heard of the job: prolog failed before it asked.
+    Unknown,
     /// bootsrv finds out by itself later.
     Failed(ClientError),
 }
 
-/// Repeats `end` while bootsrv is busy or restarting.
-pub(crate) fn release<T>(end: impl Fn() -> Result<T, ClientError>) -> Released {
+/// Repeats `end` while bootsrv is busy or restarting; it answers `None` for an unknown job.
+pub(crate) fn release<T>(end: impl Fn() -> Result<Option<T>, ClientError>) -> Released {
     let started = Instant::now();
     loop {
         match end() {
-            Ok(_) => return Released::Ended,
-            Err(ClientError::Refused(answer)) if answer.kind == ErrorKind::User => {
-                return Released::Unknown(answer.to_string());
-            }
+            Ok(Some(_)) => return Released::Ended,
+            Ok(None) => return Released::Unknown,
             Err(error) if error.kind() == ErrorKind::Busy && started.elapsed() < GIVE_UP_AFTER => {
                 std::thread::sleep(PAUSE);
             }
@@ -45,14 +43,14 @@ mod tests {
     use protocol::error::ApiError;
     use std::cell::Cell;
 
-    fn refused(kind: ErrorKind) -> Result<(), ClientError> {
+    fn refused(kind: ErrorKind) -> Result<Option<()>, ClientError> {
         Err(ApiError::new(kind, "x").into())
     }
 
     #[test]
     fn an_unknown_job_is_nothing_to_do() {
-        assert!(matches!(release(|| refused(ErrorKind::User)), Released::Unknown(_)));
-        assert!(matches!(release(|| Ok(())), Released::Ended));
+        assert!(matches!(release(|| Ok(None::<()>)), Released::Unknown));
+        assert!(matches!(release(|| Ok(Some(()))), Released::Ended));
         assert!(matches!(release(|| refused(ErrorKind::Internal)), Released::Failed(_)));
     }
 
@@ -61,7 +59,7 @@ mod tests {
         let calls = Cell::new(0);
         let released = release(|| {
             calls.set(calls.get() + 1);
-            if calls.get() < 3 { refused(ErrorKind::Busy) } else { Ok(()) }
+            if calls.get() < 3 { refused(ErrorKind::Busy) } else { Ok(Some(())) }
         });
         assert!(matches!(released, Released::Ended) && calls.get() == 3);
     }

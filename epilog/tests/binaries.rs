@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use bootsrv_client::test_server::{Answer, Seen, TestServer};
-use protocol::error::{ApiError, ErrorKind};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -33,18 +32,22 @@ fn run(program: &str, argument: &str, partition: &str, folder: &Path) -> Option<
 
 #[test]
 fn the_energy_window_is_closed_and_the_sites_script_runs_last() {
-    let Some((server, folder)) = site(|_| {
-        let unknown = ApiError::new(ErrorKind::User, "no job 7");
-        (404, serde_json::to_string(&unknown).unwrap())
-    }) else {
-        return;
-    };
+    // What bootsrv answers for a job it never heard of.
+    let Some((server, folder)) = site(|_| (200, "null".into())) else { return };
     // 1 is /bin/false: an unknown job is no failure of ours.
     assert_eq!(run(EPILOG, "", "bmc", folder.path()), Some(1));
     assert_eq!(run(EPILOG, "", "cpu", folder.path()), Some(1));
     let seen = server.seen();
     assert_eq!(seen.len(), 1);
     assert_eq!((seen[0].method.as_str(), seen[0].path.as_str()), ("DELETE", "/v1/jobs/7"));
+}
+
+#[test]
+fn a_broken_configuration_is_a_failure_that_slurm_only_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("client.toml"), "no toml").unwrap();
+    assert_eq!(run(EPILOG, "", "bmc", folder.path()), Some(4));
+    assert_eq!(run(env!("CARGO_BIN_EXE_suspend"), "n1", "", folder.path()), Some(4));
 }
 
 #[test]

@@ -8,10 +8,10 @@ use crate::console::{Complaint, say, uptime_ns};
 use crate::files::Root;
 use crate::hand_over::hand_over;
 use crate::heartbeats::Errand;
+use crate::machine::{cpus_online, memory};
 use crate::modules::{self, Modules};
 use crate::report::Reporter;
-use crate::server::{Server, is_unsent};
-use crate::setting_path::cpus_in_list;
+use crate::server::{Server, is_refused};
 use crate::settings::{self, SettingRefused};
 use crate::{card, clock, download, mounts, power, root};
 use anyhow::{Context as _, Result, bail};
@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 
 /// How long the plan is asked for.
 const PLAN_SECONDS: u64 = 60;
-/// How long a connection is tried for the secrets.
-const SECRETS_SECONDS: u64 = 15;
+/// How long the secrets are asked for.
+const SECRETS_SECONDS: u64 = 60;
 /// Memory that must be left beside image and modules: a kernel with less than that ends in a
 /// deadlock on memory when it mounts them.
 const RESERVE_KIB: u64 = 32 << 10;
@@ -113,7 +113,7 @@ fn boot(
     root::prepare(&plan)?;
     let modules_download = download(server, &plan.modules, "module tree", root::modules_file());
     let root_download = download(server, &plan.root, "node image", root::image_file());
-    let secrets = take_secrets(server)?;
+    let secrets = take_secrets(server, &errand.heartbeat.boot_id)?;
     join(drivers, "loading drivers")?;
 
     join(modules_download, "fetching the module tree")??;
@@ -162,14 +162,18 @@ fn wait_for_plan(server: &Server) -> Result<BootPlan> {
     }
 }
 
-/// bootsrv answers this once, so it is asked again only if the request cannot have reached it.
-fn take_secrets(server: &Server) -> Result<Secrets> {
+/// bootsrv answers this to one boot only, but to that one again when the answer was lost: so it is
+/// asked again unless it has refused.
+fn take_secrets(server: &Server, boot_id: &str) -> Result<Secrets> {
     let deadline = Instant::now() + Duration::from_secs(SECRETS_SECONDS);
+    let mut complaint = Complaint::default();
     loop {
-        match server.secrets() {
-            Err(error) if is_unsent(&error) && Instant::now() < deadline => sleep(RETRY),
-            result => return result,
+        match server.secrets(boot_id) {
+            Ok(secrets) => return Ok(secrets),
+            Err(error) if is_refused(&error) || Instant::now() >= deadline => return Err(error),
+            Err(error) => complaint.say(&format!("no secrets yet: {error:#}")),
         }
+        sleep(RETRY);
     }
 }
 
@@ -211,19 +215,6 @@ fn download(
 
 fn join<T>(thread: JoinHandle<T>, what: &'static str) -> Result<T> {
     thread.join().map_err(|_| anyhow::anyhow!("{what} ended unexpectedly"))
-}
-
-/// CPUs on-line; 0 if the kernel does not say.
-fn cpus_online() -> u32 {
-    let list = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-    cpus_in_list(&list).unwrap_or(0)
-}
-
-/// A line of `/proc/meminfo`, in KiB; 0 if the kernel does not say.
-fn memory(name: &str) -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.and_then(|l| l.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 /// One line, and whether the profile is to blame.

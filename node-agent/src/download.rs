@@ -2,7 +2,7 @@
 //!
 //! A broken connection is taken up where it ended; a wrong byte is not tried again.
 
-use crate::server::Server;
+use crate::server::{Server, is_refused};
 use anyhow::{Context as _, Result, bail};
 use protocol::boot::ArtifactRef;
 use protocol::names::Digest;
@@ -11,31 +11,52 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write as _};
 use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Attempts in a row that brought no byte.
-const FRUITLESS_MAX: u32 = 5;
-const RETRY: Duration = Duration::from_millis(500);
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// How a server that gives nothing is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Longest time without a new byte.
+    total: Duration,
+    /// Between two attempts.
+    pause: Duration,
+}
+
+/// A minute: bootsrv, or the cache before it, is restarted, and a switch learns its ports.
+const PATIENCE: Patience =
+    Patience { total: Duration::from_secs(60), pause: Duration::from_millis(500) };
 
 /// Writes the artifact to `path`; returns only if length and SHA-256 are right.
 pub(crate) fn fetch(server: &Server, artifact: &ArtifactRef, path: &Path) -> Result<()> {
-    let mut target = Verified { file: File::create(path)?, hash: Hash::new(&SHA256), bytes: 0 };
-    let mut fruitless = 0;
+    let file = File::create(path)?;
+    fetch_from(|offset| server.artifact(&artifact.sha256, offset), artifact, file, PATIENCE)
+}
+
+fn fetch_from<R: Read>(
+    mut open: impl FnMut(u64) -> Result<R>,
+    artifact: &ArtifactRef,
+    file: File,
+    patience: Patience,
+) -> Result<()> {
+    let mut target = Verified { file, hash: Hash::new(&SHA256), bytes: 0 };
+    let mut last_byte = Instant::now();
     while target.bytes < artifact.bytes {
         let before = target.bytes;
-        let attempt = server
-            .artifact(&artifact.sha256, target.bytes)
-            .and_then(|content| target.take(content, artifact.bytes));
-        fruitless = if target.bytes > before { 0 } else { fruitless + 1 };
-        if let Err(error) = attempt {
-            if fruitless >= FRUITLESS_MAX || error.is::<TooLong>() || error.is::<WriteFailed>() {
+        let attempt = open(target.bytes).and_then(|content| target.take(content, artifact.bytes));
+        if target.bytes > before {
+            last_byte = Instant::now();
+        }
+        let is_over = last_byte.elapsed() >= patience.total;
+        match attempt {
+            Err(error) if is_over || is_final(&error) => {
                 return Err(error)
                     .with_context(|| format!("fetching artifact {}", artifact.sha256));
             }
-            sleep(RETRY);
-        } else if fruitless >= FRUITLESS_MAX {
-            bail!("artifact {} ends after {before} bytes", artifact.sha256);
+            Ok(()) if is_over => bail!("artifact {} ends after {before} bytes", artifact.sha256),
+            Ok(()) if target.bytes > before => {}
+            _ => sleep(patience.pause),
         }
     }
     let found = target.digest()?;
@@ -43,6 +64,10 @@ pub(crate) fn fetch(server: &Server, artifact: &ArtifactRef, path: &Path) -> Res
         bail!("artifact {} has the wrong content: its sha256 is {found}", artifact.sha256);
     }
     Ok(())
+}
+
+fn is_final(error: &anyhow::Error) -> bool {
+    error.is::<TooLong>() || error.is::<WriteFailed>() || is_refused(error)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +125,37 @@ mod tests {
         target.take(&b"c"[..], 3).unwrap();
         assert_eq!(target.bytes, 3);
         assert!(target.digest().unwrap().to_string().starts_with("ba7816bf8f01cfea"));
+    }
+
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn fetch_abc<R: Read>(open: impl FnMut(u64) -> Result<R>, total: Duration) -> Result<()> {
+        let artifact = ArtifactRef { sha256: ABC.parse().unwrap(), bytes: 3 };
+        let patience = Patience { total, pause: Duration::from_millis(1) };
+        fetch_from(open, &artifact, tempfile::tempfile().unwrap(), patience)
+    }
+
+    #[test]
+    fn an_outage_is_waited_out_and_the_rest_is_asked_for() {
+        let mut attempt = 0;
+        let open = |offset: u64| {
+            attempt += 1;
+            match attempt {
+                1 => Ok(&b"ab"[..]),
+                2..=40 => bail!("connection refused"),
+                _ => Ok(&b"abc"[usize::try_from(offset).unwrap()..]),
+            }
+        };
+        fetch_abc(open, Duration::from_secs(60)).unwrap();
+    }
+
+    #[test]
+    fn silence_ends_at_the_limit() {
+        let total = Duration::from_millis(50);
+        let error = fetch_abc(|_| -> Result<&[u8]> { bail!("refused") }, total).unwrap_err();
+        assert_eq!(format!("{error:#}"), format!("fetching artifact {ABC}: refused"));
+        let error = fetch_abc(|_| Ok(&b""[..]), total).unwrap_err();
+        assert_eq!(error.to_string(), format!("artifact {ABC} ends after 0 bytes"));
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! by bootsrv (an answer to a heartbeat) or by the power button; it asks the image's init first.
 
 use crate::console::say;
+use crate::machine::{cpus_online, memory};
 use crate::power;
 use crate::power_button;
 use crate::report::Reporter;
 use crate::server::Server;
+use crate::settings;
 use anyhow::{Context as _, Result};
-use protocol::boot::{AgentStage, Heartbeat};
+use protocol::boot::{AgentStage, BootFailure, Heartbeat};
 use protocol::names::Secret;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -73,7 +75,7 @@ pub(crate) fn run() -> Result<()> {
     loop {
         if !slurmd_runs && is_slurmd_running() {
             slurmd_runs = true;
-            reporter.reached(AgentStage::SlurmdStarted, "slurmd runs");
+            slurmd_started(&reporter);
         }
         let now = Instant::now();
         if now >= next_beat {
@@ -82,6 +84,22 @@ pub(crate) fn run() -> Result<()> {
         }
         let pause = next_beat.saturating_duration_since(now);
         sleep(if slurmd_runs { pause } else { pause.min(SLURMD_POLL) });
+    }
+}
+
+/// Before bootsrv hears of slurmd: from then on the job may start.
+fn slurmd_started(reporter: &Reporter) {
+    let applied = reporter.heartbeat().applied;
+    let Err(changed) = settings::still_applied(&applied) else {
+        reporter.settings(applied, cpus_online(), memory("MemTotal"));
+        reporter.reached(AgentStage::SlurmdStarted, "slurmd runs");
+        return;
+    };
+    say(format_args!("boot failed: {changed}"));
+    reporter.fail(BootFailure { setting: true, reason: changed.to_string() });
+    // bootsrv's answer ends the node too; without an answer nobody may use it either.
+    if reporter.reached(AgentStage::ShuttingDown, "the kernel is not what the job asked for") {
+        power::shut_down(Signal::USR2);
     }
 }
 

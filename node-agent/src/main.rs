@@ -15,6 +15,7 @@ mod files;
 mod glob;
 mod hand_over;
 mod heartbeats;
+mod machine;
 mod module_tree;
 mod modules;
 mod mount_options;

@@ -6,13 +6,13 @@
 use crate::tls::PinnedTls;
 use anyhow::{Context as _, Result, bail};
 use protocol::boot::{
-    BootPlan, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, PLAN_PATH, SECRETS_PATH, Secrets,
-    TOKEN_HEADER,
+    BOOT_ID_HEADER, BootPlan, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, PLAN_PATH, SECRETS_PATH,
+    Secrets, TOKEN_HEADER,
 };
 use protocol::error::ApiError;
 use protocol::names::{Digest, Secret};
 use serde::de::DeserializeOwned;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use ureq::config::Config;
@@ -66,10 +66,13 @@ impl Server {
         json(answer.context("asking for the plan")?).context("reading the plan")
     }
 
-    /// The secrets of this boot. bootsrv answers this once.
-    pub(crate) fn secrets(&self) -> Result<Secrets> {
-        let request =
-            self.agent.post(self.url(SECRETS_PATH)).header(TOKEN_HEADER, self.token.expose());
+    /// The secrets of this boot. bootsrv answers this to one boot only.
+    pub(crate) fn secrets(&self, boot_id: &str) -> Result<Secrets> {
+        let request = self
+            .agent
+            .post(self.url(SECRETS_PATH))
+            .header(TOKEN_HEADER, self.token.expose())
+            .header(BOOT_ID_HEADER, boot_id);
         let answer = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build().send_empty();
         json(answer.context("asking for the secrets")?).context("reading the secrets")
     }
@@ -119,29 +122,32 @@ fn json<T: DeserializeOwned>(mut answer: Response<Body>) -> Result<T> {
     Ok(serde_json::from_slice(&body)?)
 }
 
-/// Status and, where bootsrv gave one, its sentence.
-fn refusal(mut answer: Response<Body>) -> String {
-    let status = answer.status().as_u16();
-    let body = answer.body_mut().with_config().limit(64 << 10).read_to_vec().unwrap_or_default();
-    match serde_json::from_slice::<ApiError>(&body) {
-        Ok(error) => format!("bootsrv refused with {status}: {}", error.message),
-        Err(_) => format!("bootsrv refused with {status}"),
-    }
+/// An answer that is not what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("bootsrv refused with {}{}{message}", status.as_u16(), if message.is_empty() { "" } else { ": " })]
+struct Refused {
+    status: StatusCode,
+    /// Its sentence; empty: it gave none.
+    message: String,
 }
 
-/// Whether an error of a request means that no connection was made, so that bootsrv did not see it.
-pub(crate) fn is_unsent(error: &anyhow::Error) -> bool {
-    match error.downcast_ref::<ureq::Error>() {
-        Some(ureq::Error::ConnectionFailed | ureq::Error::Timeout(ureq::Timeout::Connect)) => true,
-        Some(ureq::Error::Io(error)) => matches!(
-            error.kind(),
-            ErrorKind::ConnectionRefused
-                | ErrorKind::HostUnreachable
-                | ErrorKind::NetworkUnreachable
-                | ErrorKind::NetworkDown
-        ),
-        _ => false,
-    }
+fn refusal(mut answer: Response<Body>) -> Refused {
+    let status = answer.status();
+    let body = answer.body_mut().with_config().limit(64 << 10).read_to_vec().unwrap_or_default();
+    let message =
+        serde_json::from_slice(&body).map_or_else(|_| String::new(), |e: ApiError| e.message);
+    Refused { status, message }
+}
+
+/// Whether the answer will be the same next time: anything else (no connection, a broken one, a
+/// server or a cache that is just starting) is worth another attempt.
+pub(crate) fn is_refused(error: &anyhow::Error) -> bool {
+    let for_now =
+        [StatusCode::REQUEST_TIMEOUT, StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
+    error.chain().any(|cause| {
+        let refused = cause.downcast_ref::<Refused>();
+        refused.is_some_and(|r| r.status.is_client_error() && !for_now.contains(&r.status))
+    })
 }
 
 /// Takes addresses as they are: the agent has no name service.
@@ -161,5 +167,26 @@ impl Resolver for AddressOnly {
         let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         addresses.push(SocketAddr::new(host, uri.port_u16().unwrap_or(default_port)));
         Ok(addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_of_the_request_itself_is_final() {
+        let refused = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            anyhow::Error::from(Refused { status, message: "no".into() }).context("asking")
+        };
+        for status in [400, 403, 404, 416] {
+            assert!(is_refused(&refused(status)), "{status}");
+        }
+        for status in [409, 429, 500, 502, 503] {
+            assert!(!is_refused(&refused(status)), "{status}");
+        }
+        assert!(!is_refused(&ureq::Error::ConnectionFailed.into()));
+        assert_eq!(format!("{:#}", refused(403)), "asking: bootsrv refused with 403: no");
     }
 }

@@ -1,4 +1,5 @@
-//! Applies the kernel settings of the plan, in its order, and reads each back.
+//! Applies the kernel settings of the plan, in its order, reads each back, and once more when the
+//! image's init has done its work.
 //!
 //! The first line that the kernel refuses ends the boot: a job must not run on a node that is not
 //! what it asked for.
@@ -10,6 +11,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+/// Shown for a module that is part of the kernel.
+const BUILTIN: &str = "builtin";
 /// Longest value read back, in bytes.
 const VALUE_BYTES_MAX: u64 = 4096;
 
@@ -91,7 +94,7 @@ fn shown(file: &Path) -> AppliedSetting {
 fn module_shown(name: &str, present: Present) -> AppliedSetting {
     let state = Path::new("/sys/module").join(name.replace('-', "_")).join("initstate");
     let value = match (present, fs::read_to_string(state)) {
-        (Present::Builtin, _) => "builtin".to_owned(),
+        (Present::Builtin, _) => BUILTIN.to_owned(),
         (Present::Loaded, Ok(state)) => state.trim().to_owned(),
         // Asked for by an alias: the module has another name.
         (Present::Loaded, Err(_)) => "loaded".to_owned(),
@@ -99,9 +102,70 @@ fn module_shown(name: &str, present: Present) -> AppliedSetting {
     AppliedSetting { name: format!("module {name}"), value }
 }
 
+/// A setting that the node image has changed after it was applied.
+#[derive(Debug, thiserror::Error)]
+#[error("the node image changed the setting {name}: it was {before:?}, and is {now:?}")]
+pub(crate) struct SettingChanged {
+    name: String,
+    before: String,
+    now: String,
+}
+
+/// Reads again what was applied: the image's init comes after it, and may have settings of its own.
+/// What the kernel shows now must be what it showed then, letter by letter: how it spells a value is
+/// its own affair. An entry that is gone says nothing: its device was renamed.
+pub(crate) fn still_applied(applied: &[AppliedSetting]) -> Result<(), SettingChanged> {
+    for before in applied {
+        let now = match before.name.strip_prefix("module ") {
+            Some(name) if before.value == BUILTIN => module_shown(name, Present::Builtin),
+            Some(name) => module_shown(name, Present::Loaded),
+            None if !Path::new(&before.name).exists() => continue,
+            None => shown(Path::new(&before.name)),
+        };
+        if now != *before {
+            let AppliedSetting { name, value: before } = before.clone();
+            return Err(SettingChanged { name, before, now: now.value });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_image_changes_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name);
+        for name in ["enabled", "swappiness", "renamed"] {
+            fs::write(file(name), "always madvise [never]\n").unwrap();
+        }
+        let applied: Vec<_> =
+            ["enabled", "swappiness", "renamed"].iter().map(|name| shown(&file(name))).collect();
+        fs::remove_file(file("renamed")).unwrap();
+        still_applied(&applied).unwrap();
+        fs::write(file("swappiness"), "60\n").unwrap();
+        let text = still_applied(&applied).unwrap_err().to_string();
+        let name = file("swappiness").display().to_string();
+        assert_eq!(
+            text,
+            format!(
+                "the node image changed the setting {name}: it was \"always madvise [never]\", and \
+                 is \"60\""
+            )
+        );
+    }
+
+    #[test]
+    fn a_module_that_was_removed_is_found() {
+        let module =
+            |value: &str| AppliedSetting { name: "module no-such".into(), value: value.into() };
+        still_applied(&[module(BUILTIN)]).unwrap();
+        assert!(still_applied(&[module("live")]).is_err());
+        // Known by an alias only: it cannot be looked for.
+        still_applied(&[module("loaded")]).unwrap();
+    }
 
     #[test]
     fn values_are_written_and_read_back() {

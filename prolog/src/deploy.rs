@@ -39,7 +39,7 @@ pub(crate) trait Clock {
 /// When to give up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Since the start; below Slurm's `PrologEpilogTimeout`.
+    /// Since the start, the site's own script included; below Slurm's `PrologEpilogTimeout`.
     pub(crate) timeout: Duration,
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn wait(
 fn judge(view: &JobView, request: &JobRequest, asked: bool) -> Option<Verdict> {
     if view.restart_count > request.restart_count {
         let reason = format!("try {} of this job has begun meanwhile", view.restart_count + 1);
-        return Some(Verdict::TryAgain { reason, kind: ErrorKind::Busy });
+        return Some(Verdict::Over { reason });
     }
     if view.restart_count < request.restart_count {
         return None;
@@ -114,17 +114,16 @@ fn judge(view: &JobView, request: &JobRequest, asked: bool) -> Option<Verdict> {
         // The answer to the very first request may still show how this try ended before slurmctld
         // was restarted; from then on it is the end of the job.
         JobState::Ending | JobState::Ended if !asked => None,
-        JobState::Ending | JobState::Ended => Some(Verdict::TryAgain {
-            reason: "the job was ended while its nodes booted".into(),
-            kind: ErrorKind::Busy,
-        }),
+        JobState::Ending | JobState::Ended => {
+            Some(Verdict::Over { reason: "the job was ended while its nodes booted".into() })
+        }
     }
 }
 
 fn failed(view: &JobView) -> Verdict {
     let Some(failure) = &view.failure else {
         let reason = format!("bootsrv gives no reason; {}", progress(view));
-        return Verdict::TryAgain { reason, kind: ErrorKind::Internal };
+        return Verdict::TryAgain { reason, kind: ErrorKind::Internal, failed_tries: None };
     };
     let reason = match &failure.node {
         Some(node) if !failure.reason.contains(node.as_str()) => {
@@ -135,7 +134,8 @@ fn failed(view: &JobView) -> Verdict {
     if failure.hold {
         Verdict::Hold { reason, kind: ErrorKind::User }
     } else {
-        Verdict::TryAgain { reason, kind: ErrorKind::Site }
+        let failed_tries = Some(view.failed_tries);
+        Verdict::TryAgain { reason, kind: ErrorKind::Site, failed_tries }
     }
 }
 
@@ -143,7 +143,7 @@ fn refused(kind: ErrorKind, reason: String) -> Verdict {
     match kind {
         ErrorKind::User | ErrorKind::Forbidden => Verdict::Hold { reason, kind },
         ErrorKind::Busy | ErrorKind::Site | ErrorKind::Internal => {
-            Verdict::TryAgain { reason, kind }
+            Verdict::TryAgain { reason, kind, failed_tries: None }
         }
     }
 }
@@ -181,7 +181,8 @@ impl Seen {
                 (format!("gave up after {after} s: {reason}"), ErrorKind::Busy)
             }
         };
-        Verdict::TryAgain { reason, kind }
+        // bootsrv has noted no fault of a node: only the number of starts is known.
+        Verdict::TryAgain { reason, kind, failed_tries: None }
     }
 }
 

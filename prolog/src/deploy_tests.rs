@@ -3,6 +3,7 @@
 use super::*;
 use protocol::api::{DeploymentView, JobFailure};
 use protocol::error::ApiError;
+use protocol::names::JobReference;
 use std::cell::{Cell, RefCell};
 
 /// A clock that sleeping moves.
@@ -53,6 +54,7 @@ fn view(state: JobState, restart_count: u32) -> JobView {
     };
     JobView {
         job: JobId(7),
+        reference: JobReference::Job(JobId(7)),
         restart_count,
         user: "alice".into(),
         partition: "bmc".into(),
@@ -61,6 +63,7 @@ fn view(state: JobState, restart_count: u32) -> JobView {
         state,
         nodes: vec![node("n1", "ready"), node("n2", "booting")],
         failure: None,
+        failed_tries: 0,
         power_off_after: true,
     }
 }
@@ -68,7 +71,7 @@ fn view(state: JobState, restart_count: u32) -> JobView {
 fn failure(hold: bool, node: Option<&str>, reason: &str) -> JobView {
     let failure =
         JobFailure { hold, node: node.map(|name| name.parse().unwrap()), reason: reason.into() };
-    JobView { failure: Some(failure), ..view(JobState::Failed, 1) }
+    JobView { failure: Some(failure), failed_tries: 1, ..view(JobState::Failed, 1) }
 }
 
 fn silent() -> Reply {
@@ -87,6 +90,7 @@ fn refused_with(kind: ErrorKind, message: &str) -> Reply {
 fn run(reply: impl Fn(usize) -> Reply) -> (Verdict, String, Duration) {
     let (server, clock) = (FakeServer { reply, calls: RefCell::default() }, FakeClock::default());
     let request = JobRequest {
+        reference: JobReference::Job(JobId(7)),
         nodes: protocol::node_list::expand("n[1-2]").unwrap(),
         restart_count: 1,
         user: "alice".into(),
@@ -125,7 +129,8 @@ fn a_failure_says_whether_to_hold() {
     assert_eq!(verdict, Verdict::Hold { reason, kind: ErrorKind::User });
     let (verdict, ..) = run(|_| Ok(failure(false, Some("n2"), "no power")));
     let reason = "n2: no power".to_owned();
-    assert_eq!(verdict, Verdict::TryAgain { reason, kind: ErrorKind::Site });
+    let failed_tries = Some(1);
+    assert_eq!(verdict, Verdict::TryAgain { reason, kind: ErrorKind::Site, failed_tries });
 }
 
 #[test]
@@ -157,11 +162,12 @@ fn a_silent_bootsrv_is_waited_for() {
 fn the_deadline_names_what_was_last_seen() {
     let (verdict, _, took) = run(|_| Ok(view(JobState::Booting, 1)));
     let reason = "not up after 60 s: n2 is booting (kernel loaded)".to_owned();
-    assert_eq!(verdict, Verdict::TryAgain { reason, kind: ErrorKind::Site });
+    let failed_tries = None;
+    assert_eq!(verdict, Verdict::TryAgain { reason, kind: ErrorKind::Site, failed_tries });
     assert!(took < Duration::from_secs(60) && took > Duration::from_secs(59));
     let (verdict, calls, _) = run(|_| refused_with(ErrorKind::Busy, "n1 belongs to job 6"));
     let reason = "gave up after 60 s: n1 belongs to job 6".to_owned();
-    assert_eq!(verdict, Verdict::TryAgain { reason, kind: ErrorKind::Busy });
+    assert_eq!(verdict, Verdict::TryAgain { reason, kind: ErrorKind::Busy, failed_tries });
     assert!(calls.len() < 40 && !calls.contains('g'), "{calls}");
 }
 
@@ -180,13 +186,13 @@ fn tries_are_not_mixed_up() {
     let (verdict, calls, _) = run(|call| Ok(view(JobState::Ready, u32::from(call > 2))));
     assert_eq!((verdict, calls.as_str()), (ready(), "PPP"));
     let (verdict, ..) = run(|_| Ok(view(JobState::Booting, 2)));
-    assert!(matches!(verdict, Verdict::TryAgain { kind: ErrorKind::Busy, .. }), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Over { .. }), "{verdict:?}");
 }
 
 #[test]
 fn a_job_cancelled_while_it_boots_is_not_waited_for() {
     let (verdict, calls, _) =
         run(|call| Ok(view(if call < 3 { JobState::Booting } else { JobState::Ending }, 1)));
-    assert!(matches!(verdict, Verdict::TryAgain { kind: ErrorKind::Busy, .. }), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Over { .. }), "{verdict:?}");
     assert_eq!(calls, "Pgg");
 }

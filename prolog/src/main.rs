@@ -9,11 +9,15 @@ mod scontrol;
 mod verdict;
 
 use bootsrv_client::hook::{Environment, HookError, run_site_script, start_log};
-use bootsrv_client::{Client, ClientConfig, ClientError, Timeouts, chain};
+use bootsrv_client::{
+    Client, ClientConfig, ClientError, ConfigError, DEFAULT_SCONTROL, DEFAULT_TRIES_MAX, Timeouts,
+    chain,
+};
 use deploy::{Clock, Limits, Server};
 use protocol::api::{JobRequest, JobView};
+use protocol::error::ErrorKind;
 use protocol::job_env::{CLIENT_CONFIG_PATH, SLURM_CONF};
-use protocol::names::JobId;
+use protocol::names::{JobId, JobReference};
 use request::Asked;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,51 +27,101 @@ use verdict::Verdict;
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let environment = Environment::new(std::env::vars_os());
-    let code = run(&environment).unwrap_or_else(|error| {
-        start_log("prolog");
-        let job = environment.job().map_or_else(|_| "?".into(), |job| job.to_string());
-        log::error!("job={job} {}", chain(&error));
-        error.kind().exit_code()
-    });
-    code.into()
+    let clock = SystemClock::new();
+    run(&Environment::new(std::env::vars_os()), &clock).into()
+}
+
+/// What follows for the job.
+enum Decision {
+    /// Nothing for us to tell: prolog ends with this code.
+    Exit(u8),
+    /// Slurm and the user are told.
+    Tell(Verdict),
+}
+
+fn run(environment: &Environment, clock: &SystemClock) -> u8 {
+    let path = environment.os(CLIENT_CONFIG_PATH).cloned();
+    let config = ClientConfig::load(&ClientConfig::path(path));
+    let decision = match &config {
+        Ok(config) => {
+            decide(environment, config, clock).unwrap_or_else(|error| Decision::Tell(fault(&error)))
+        }
+        Err(error) => without_config(environment, error),
+    };
+    match decision {
+        Decision::Exit(code) => code,
+        Decision::Tell(verdict) => {
+            start_log("prolog");
+            tell(environment, config.ok(), verdict).unwrap_or_else(|error| {
+                // Without its job's number it was not started by slurmctld: there is none to hold.
+                log::error!("{}", chain(&error));
+                error.kind().exit_code()
+            })
+        }
+    }
 }
 
 /// The cheap ways out come first: a job in a partition that is not ours costs one small file.
-fn run(environment: &Environment) -> Result<u8, HookError> {
-    let path = environment.os(CLIENT_CONFIG_PATH).cloned();
-    let config = ClientConfig::load(&ClientConfig::path(path))?;
+fn decide(
+    environment: &Environment,
+    config: &ClientConfig,
+    clock: &SystemClock,
+) -> Result<Decision, HookError> {
+    let timeout = Duration::from_secs(config.prolog_timeout_seconds.into());
     if let Some(script) = &config.site_prolog {
-        let code = run_site_script(script)?;
+        // The site wants it before every job: one that cannot be run stops those of other partitions
+        // too, as it would in its own place.
+        let code = run_site_script(script, Some(timeout.saturating_sub(clock.elapsed())))?;
         if code != 0 {
             start_log("prolog");
             log::warn!("job={} {} ended with {code}", environment.job()?, script.display());
-            return Ok(code);
+            return Ok(Decision::Exit(code));
         }
     }
-    let job = environment.job()?;
-    let (restart_count, verdict) = match request::read(environment, &config)? {
-        Asked::Nothing => return Ok(0),
-        Asked::Refused { restart_count, verdict } => {
-            start_log("prolog");
-            (restart_count, verdict)
-        }
+    let verdict = match request::read(environment, config)? {
+        Asked::Nothing => return Ok(Decision::Exit(0)),
+        Asked::Refused(verdict) => verdict,
         Asked::Boot(request) => {
             start_log("prolog");
-            let client = BootServer(Client::new(&config, Timeouts::total(CALL_LIMIT)));
-            let timeout = Duration::from_secs(config.prolog_timeout_seconds.into());
-            let limits = Limits { timeout };
-            (
-                request.restart_count,
-                deploy::wait(&client, &SystemClock::new(), job, &request, limits),
-            )
+            let server = BootServer(Client::new(config, Timeouts::total(CALL_LIMIT)));
+            deploy::wait(&server, clock, environment.job()?, &request, Limits { timeout })
         }
     };
-    let slurm_conf = environment.os(SLURM_CONF).cloned();
-    let slurm_conf = slurm_conf.or_else(|| Some(config.slurm_conf?.into_os_string()));
-    let slurm = scontrol::Scontrol::new(&config.scontrol, slurm_conf);
-    let verdict: Verdict = verdict.with_try_limit(restart_count, config.tries_max);
-    Ok(verdict::carry_out(&slurm, job, &verdict))
+    Ok(Decision::Tell(verdict))
+}
+
+/// Which partitions are ours is not known then, but whether the job asked for us is. One that did
+/// cannot start. One that did not is let go: it is another partition's as a rule, and must not wait
+/// for our file; if it is ours, it cannot start on a wrong kernel, because its nodes stay off.
+fn without_config(environment: &Environment, error: &ConfigError) -> Decision {
+    if request::has_options(environment) {
+        return Decision::Tell(fault(error));
+    }
+    start_log("prolog");
+    let job = environment.job().map_or_else(|_| "?".into(), |job| job.to_string());
+    log::error!("job={job} has no option of ours and is let go: {}", chain(error));
+    Decision::Exit(0)
+}
+
+/// A fault of the site: it may be repaired by the next try, and ends with the last.
+fn fault(error: &dyn std::error::Error) -> Verdict {
+    Verdict::TryAgain { reason: chain(error), kind: ErrorKind::Site, failed_tries: None }
+}
+
+fn tell(
+    environment: &Environment,
+    config: Option<ClientConfig>,
+    verdict: Verdict,
+) -> Result<u8, HookError> {
+    let (job, reference) = (environment.job()?, environment.job_reference()?);
+    let (scontrol, slurm_conf, tries_max) = match config {
+        Some(config) => (config.scontrol, config.slurm_conf, config.tries_max),
+        None => (DEFAULT_SCONTROL.into(), None, DEFAULT_TRIES_MAX),
+    };
+    let slurm_conf = environment.os(SLURM_CONF).cloned().or_else(|| slurm_conf.map(Into::into));
+    let slurm = scontrol::Scontrol::new(&scontrol, slurm_conf);
+    let verdict = verdict.with_try_limit(environment.restart_count()?, tries_max);
+    Ok(verdict::carry_out(&slurm, job, reference, &verdict))
 }
 
 struct BootServer(Client);
@@ -78,7 +132,7 @@ impl Server for BootServer {
     }
 
     fn get(&self, job: JobId) -> Result<JobView, ClientError> {
-        self.0.job(job)
+        self.0.job(JobReference::Job(job))
     }
 }
 

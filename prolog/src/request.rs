@@ -17,7 +17,12 @@ pub(crate) enum Asked {
     /// Boot these nodes.
     Boot(JobRequest),
     /// It cannot be done, and no waiting helps.
-    Refused { restart_count: u32, verdict: Verdict },
+    Refused(Verdict),
+}
+
+/// Whether the job names a kernel or an image of ours, rightly or wrongly.
+pub(crate) fn has_options(environment: &Environment) -> bool {
+    [HOOK_KERNEL, HOOK_IMAGE].into_iter().any(|name| environment.text(name).is_some())
 }
 
 /// Reads the request.
@@ -26,23 +31,21 @@ pub(crate) enum Asked {
 /// When slurmctld's own variables are not there: then this was not started by slurmctld.
 pub(crate) fn read(environment: &Environment, config: &ClientConfig) -> Result<Asked, HookError> {
     let partition = environment.partition()?;
-    let (kernel, image) = (environment.text(HOOK_KERNEL), environment.text(HOOK_IMAGE));
-    if !config.manages(&partition) && kernel.is_none() && image.is_none() {
-        return Ok(Asked::Nothing);
+    let refused =
+        |reason: String| Ok(Asked::Refused(Verdict::Hold { reason, kind: ErrorKind::User }));
+    match (config.manages(&partition), has_options(environment)) {
+        (true, _) => {}
+        (false, true) => return refused(unmanaged(&partition, &config.partitions)),
+        (false, false) => return Ok(Asked::Nothing),
     }
     let facts = environment.job_facts()?;
-    let refused = |reason: String| {
-        let verdict = Verdict::Hold { reason, kind: ErrorKind::User };
-        Ok(Asked::Refused { restart_count: facts.restart_count, verdict })
-    };
-    if !config.manages(&partition) {
-        return refused(unmanaged(&partition, &config.partitions));
-    }
+    let (kernel, image) = (environment.text(HOOK_KERNEL), environment.text(HOOK_IMAGE));
     let options = match parse(kernel.as_deref(), image.as_deref()) {
         Ok(options) => options,
         Err(reason) => return refused(reason),
     };
     Ok(Asked::Boot(JobRequest {
+        reference: facts.reference,
         nodes: facts.nodes,
         restart_count: facts.restart_count,
         user: facts.user,
@@ -94,12 +97,8 @@ mod tests {
 
     fn held(asked: Asked) -> String {
         match asked {
-            Asked::Refused { verdict: Verdict::Hold { reason, kind: ErrorKind::User }, .. } => {
-                reason
-            }
-            other @ (Asked::Nothing | Asked::Boot(_) | Asked::Refused { .. }) => {
-                panic!("{other:?}")
-            }
+            Asked::Refused(Verdict::Hold { reason, kind: ErrorKind::User }) => reason,
+            other @ (Asked::Nothing | Asked::Boot(_) | Asked::Refused(_)) => panic!("{other:?}"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The four things prolog tells slurmctld, through scontrol: absolute path, empty environment but
 //! for `SLURM_CONF`, a limit on each call. Nothing passes through a shell.
 
-use protocol::names::JobId;
+use protocol::names::{JobId, JobReference};
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ pub(crate) trait Slurm {
     /// The nodes go to SuspendProgram as soon as the job has ended.
     fn power_down_asap(&self, nodes: &str) -> Result<(), String>;
     /// Puts a text where `scontrol show job` and `squeue -o %k` show it.
-    fn comment(&self, job: JobId, text: &str) -> Result<(), String>;
+    fn comment(&self, job: JobReference, text: &str) -> Result<(), String>;
     /// Back into the queue and held. Refused for srun and salloc.
-    fn requeue_hold(&self, job: JobId) -> Result<(), String>;
+    fn requeue_hold(&self, job: JobReference) -> Result<(), String>;
     /// Writes to the standard error of the job's srun, salloc or script.
     fn notify(&self, job: JobId, text: &str) -> Result<(), String>;
 }
@@ -83,12 +83,12 @@ impl Slurm for Scontrol {
         self.run(&["update", &format!("nodename={nodes}"), "state=power_down_asap"])
     }
 
-    fn comment(&self, job: JobId, text: &str) -> Result<(), String> {
+    fn comment(&self, job: JobReference, text: &str) -> Result<(), String> {
         self.run(&["update", &format!("jobid={job}"), &format!("comment={text}")])
     }
 
-    fn requeue_hold(&self, job: JobId) -> Result<(), String> {
-        let id = job.to_string();
+    fn requeue_hold(&self, job: JobReference) -> Result<(), String> {
+        let id = job.requeued_as().to_string();
         // Draining a node that is powering up has requeued the job already: then it is pending, and
         // only to be held.
         self.run(&["requeuehold", &id])
@@ -115,17 +115,33 @@ mod tests {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&program, mode).unwrap();
         let slurm = Scontrol::new(&program, Some("/c".into()));
-        slurm.comment(JobId(7), "it's \"$HOME\" = a b").unwrap();
+        slurm.comment(JobReference::Job(JobId(7)), "it's \"$HOME\" = a b").unwrap();
         let seen = std::fs::read_to_string(log).unwrap();
         assert!(seen.starts_with("<update><jobid=7><comment=it's \"$HOME\" = a b>"), "{seen}");
         assert!(seen.contains("SLURM_CONF=/c") && !seen.contains("CARGO"), "{seen}");
     }
 
     #[test]
+    fn a_component_is_held_with_its_whole_job_and_a_task_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("scontrol");
+        let log = folder.path().join("log");
+        std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" >> {}\n", log.display())).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).unwrap();
+        let slurm = Scontrol::new(&program, None);
+        for job in [JobReference::Component(JobId(7), 1), JobReference::ArrayTask(JobId(7), 1)] {
+            slurm.requeue_hold(job).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "requeuehold 7\nrequeuehold 7_1\n");
+    }
+
+    #[test]
     fn a_refusal_is_scontrols_own_words() {
         let missing = Scontrol::new(Path::new("/nonexistent/scontrol"), None);
-        assert!(missing.requeue_hold(JobId(7)).unwrap_err().contains("/nonexistent/scontrol"));
+        let job = JobReference::Job(JobId(7));
+        assert!(missing.requeue_hold(job).unwrap_err().contains("/nonexistent/scontrol"));
         let cat = Scontrol::new(Path::new("/bin/cat"), None);
-        assert!(cat.requeue_hold(JobId(7)).unwrap_err().contains("requeuehold: No such file"));
+        assert!(cat.requeue_hold(job).unwrap_err().contains("requeuehold: No such file"));
     }
 }

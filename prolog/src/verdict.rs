@@ -3,7 +3,7 @@
 
 use crate::scontrol::Slurm;
 use protocol::error::ErrorKind;
-use protocol::names::{JobId, NodeName};
+use protocol::names::{JobId, JobReference, NodeName};
 use protocol::node_list;
 
 /// Longest text given to Slurm, in characters; squeue and mails stay readable.
@@ -16,7 +16,7 @@ pub(crate) enum Verdict {
     Ready {
         /// The job's nodes.
         nodes: Vec<NodeName>,
-        /// The partition powers them off after the job.
+        /// They are to be marked, so that they go off as soon as the job has ended.
         power_off_after: bool,
     },
     /// Another try would fail the same way: the job waits for its user.
@@ -32,26 +32,43 @@ pub(crate) enum Verdict {
         reason: String,
         /// Whose fault.
         kind: ErrorKind,
+        /// The job's tries that a node's fault has ended, this one included; `None`: bootsrv cannot
+        /// say, or noted no such fault.
+        failed_tries: Option<u32>,
+    },
+    /// Somebody ended or requeued the job meanwhile: nothing is wrong, and no try counts.
+    Over {
+        /// For the log.
+        reason: String,
     },
 }
 
 impl Verdict {
     /// A fault that meets a job again and again must end some day: Slurm itself counts no tries
-    /// when PrologSlurmctld fails.
+    /// when PrologSlurmctld fails. Where bootsrv cannot say how many have failed, every start of the
+    /// job counts as one, because a fault without a count must end too.
     pub(crate) fn with_try_limit(self, restart_count: u32, tries_max: u32) -> Self {
         match self {
-            Self::TryAgain { reason, kind } if restart_count.saturating_add(1) >= tries_max => {
-                let tries = restart_count.saturating_add(1);
+            Self::TryAgain { reason, kind, failed_tries } => {
+                let tries = failed_tries.unwrap_or_else(|| restart_count.saturating_add(1));
+                if tries < tries_max {
+                    return Self::TryAgain { reason, kind, failed_tries };
+                }
                 Self::Hold { reason: format!("held after {tries} tries: {reason}"), kind }
             }
-            other @ (Self::Ready { .. } | Self::Hold { .. } | Self::TryAgain { .. }) => other,
+            other @ (Self::Ready { .. } | Self::Hold { .. } | Self::Over { .. }) => other,
         }
     }
 }
 
 /// Tells Slurm, and answers with the exit code. Nothing here may be lost to a later failure, so the
 /// sentence goes before the hold, and a hold that Slurm refuses is not the end.
-pub(crate) fn carry_out(slurm: &dyn Slurm, job: JobId, verdict: &Verdict) -> u8 {
+pub(crate) fn carry_out(
+    slurm: &dyn Slurm,
+    job: JobId,
+    reference: JobReference,
+    verdict: &Verdict,
+) -> u8 {
     match verdict {
         Verdict::Ready { nodes, power_off_after } => {
             if *power_off_after {
@@ -65,15 +82,19 @@ pub(crate) fn carry_out(slurm: &dyn Slurm, job: JobId, verdict: &Verdict) -> u8 
         Verdict::Hold { reason, kind } => {
             let text = sentence(reason);
             log::warn!("job={job} cannot start: {text}");
-            log_failure(job, "leave a comment", slurm.comment(job, &text));
-            if let Err(refusal) = slurm.requeue_hold(job) {
+            log_failure(job, "leave a comment", slurm.comment(reference, &text));
+            if let Err(refusal) = slurm.requeue_hold(reference) {
                 // srun and salloc cannot be requeued: the exit code ends them, this tells why.
                 log::info!("job={job} not held ({refusal}): told to its command instead");
                 log_failure(job, "notify the user", slurm.notify(job, &text));
             }
             kind.exit_code()
         }
-        Verdict::TryAgain { reason, kind } => {
+        Verdict::Over { reason } => {
+            log::info!("job={job} {reason}");
+            ErrorKind::Busy.exit_code()
+        }
+        Verdict::TryAgain { reason, kind, failed_tries: _ } => {
             let text = sentence(reason);
             log::error!("job={job} goes back to the queue: {text}");
             log_failure(job, "notify the user", slurm.notify(job, &text));
@@ -120,10 +141,10 @@ mod tests {
         fn power_down_asap(&self, nodes: &str) -> Result<(), String> {
             self.called(format!("asap {nodes}"))
         }
-        fn comment(&self, job: JobId, text: &str) -> Result<(), String> {
+        fn comment(&self, job: JobReference, text: &str) -> Result<(), String> {
             self.called(format!("comment {job} {text}"))
         }
-        fn requeue_hold(&self, job: JobId) -> Result<(), String> {
+        fn requeue_hold(&self, job: JobReference) -> Result<(), String> {
             self.called(format!("hold {job}"))?;
             if self.interactive { Err("batch only".into()) } else { Ok(()) }
         }
@@ -133,7 +154,7 @@ mod tests {
     }
 
     fn check(slurm: &FakeSlurm, verdict: &Verdict, code: u8, calls: &[&str]) {
-        assert_eq!(carry_out(slurm, JobId(7), verdict), code);
+        assert_eq!(carry_out(slurm, JobId(7), JobReference::Job(JobId(7)), verdict), code);
         assert_eq!(*slurm.calls.borrow(), calls);
     }
 
@@ -166,13 +187,27 @@ mod tests {
 
     #[test]
     fn the_last_try_holds() {
-        let again = |kind| Verdict::TryAgain { reason: "n1 is dead".into(), kind };
-        let site = again(ErrorKind::Site);
+        let again = |failed_tries| Verdict::TryAgain {
+            reason: "n1 is dead".into(),
+            kind: ErrorKind::Site,
+            failed_tries,
+        };
+        let site = again(None);
         check(&FakeSlurm::default(), &site, 4, &["notify 7 [bare-metal container] n1 is dead"]);
         assert_eq!(site.clone().with_try_limit(1, 3), site);
         let held = site.with_try_limit(2, 3);
         let reason = "held after 3 tries: n1 is dead".to_owned();
         assert_eq!(held, Verdict::Hold { reason, kind: ErrorKind::Site });
         assert_eq!(hold("x").with_try_limit(9, 3), hold("x"));
+        // Preempted or requeued by its owner five times, and now its first faulty node.
+        assert_eq!(again(Some(1)).with_try_limit(5, 3), again(Some(1)));
+        assert!(matches!(again(Some(3)).with_try_limit(5, 3), Verdict::Hold { .. }));
+    }
+
+    #[test]
+    fn a_job_that_was_ended_meanwhile_is_left_alone() {
+        let over = Verdict::Over { reason: "the job was ended while its nodes booted".into() };
+        assert_eq!(over.clone().with_try_limit(9, 3), over);
+        check(&FakeSlurm::default(), &over, 3, &[]);
     }
 }

@@ -72,8 +72,9 @@ fn executable(path: &Path, script: &str) {
 
 fn view(state: &str) -> Answer {
     let view = serde_json::json!({
-        "job": 7, "restart_count": 0, "user": "alice", "partition": "bmc", "kernel": "thp-off",
-        "image": "debian12", "state": state, "nodes": [], "failure": null, "power_off_after": true
+        "job": 7, "reference": "7", "restart_count": 0, "user": "alice", "partition": "bmc", "kernel": "thp-off",
+        "image": "debian12", "state": state, "nodes": [], "failure": null,
+        "failed_tries": 0, "power_off_after": true
     });
     (200, view.to_string())
 }
@@ -102,7 +103,7 @@ fn a_job_is_asked_for_waited_for_and_its_nodes_marked() {
     let body = String::from_utf8(seen[0].body.clone()).unwrap();
     assert_eq!(
         body,
-        r#"{"nodes":["n1","n2"],"restart_count":0,"user":"alice","uid":2001,"account":null,"partition":"bmc","options":{"kernel":"thp-off","image":null}}"#
+        r#"{"reference":"7","nodes":["n1","n2"],"restart_count":0,"user":"alice","uid":2001,"account":null,"partition":"bmc","options":{"kernel":"thp-off","image":null}}"#
     );
 }
 
@@ -156,6 +157,69 @@ fn silence_ends_at_the_deadline() {
     let started = Instant::now();
     assert_eq!(site.run(PROLOG, &[], &[]).status.code(), Some(3));
     assert!(started.elapsed().as_millis() < 1500, "{:?}", started.elapsed());
+}
+
+#[test]
+fn the_time_of_the_sites_script_counts() {
+    let extra = "site_prolog = \"FOLDER/site\"\nprolog_timeout_seconds = 2\ntries_max = 1\n";
+    let Some(site) = Site::new(extra, "", |_| view("booting")) else { return };
+    let script = site.folder.path().join("site");
+    executable(&script, "#!/bin/sh\nexec sleep ${SITE_SLEEPS:-60}\n");
+    // The first is left a second for the boot, the second none.
+    for (sleeps, sentence) in [("1", "not up after 2 s"), ("60", "took too long and was ended")] {
+        let started = Instant::now();
+        assert_eq!(site.run(PROLOG, &[], &[("SITE_SLEEPS", sleeps)]).status.code(), Some(4));
+        let took = started.elapsed().as_secs_f32();
+        assert!((1.8..3.0).contains(&took), "{took}");
+        assert!(site.told().contains(sentence), "{}", site.told());
+        assert!(site.told().ends_with("requeuehold 7\n"), "{}", site.told());
+    }
+}
+
+#[test]
+fn a_site_script_that_cannot_be_run_holds_at_last() {
+    let extra = "site_prolog = \"FOLDER/missing\"\n";
+    let Some(site) = Site::new(extra, "", |_| view("ready")) else { return };
+    assert_eq!(site.run(PROLOG, &[], &[]).status.code(), Some(4));
+    assert!(!site.told().contains("requeuehold"), "{}", site.told());
+    let third = [("SLURM_JOB_RESTART_COUNT", "2")];
+    assert_eq!(site.run(PROLOG, &[], &third).status.code(), Some(4));
+    assert!(site.told().contains("held after 3 tries: cannot run "), "{}", site.told());
+    assert!(site.told().ends_with("requeuehold 7\n"), "{}", site.told());
+}
+
+#[test]
+fn a_broken_configuration_stops_only_who_asks_for_us() {
+    let Some(site) = Site::new("typo = 1\n", "", |_| view("ready")) else { return };
+    assert_eq!(site.run(PROLOG, &[], &[]).status.code(), Some(0));
+    let output = site.run(PROLOG, &[], &[("SPANK_BMC_KERNEL", "thp-off")]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(site.asked().is_empty());
+}
+
+#[test]
+fn a_job_whose_variables_cannot_be_used_is_held_at_last() {
+    let Some(site) = Site::new("tries_max = 1\n", "", |_| view("ready")) else { return };
+    let output = site.run(PROLOG, &[], &[("SLURM_JOB_NODELIST", "n[")]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(site.told().ends_with("requeuehold 7\n"), "{}", site.told());
+}
+
+#[test]
+fn only_tries_that_a_node_failed_count() {
+    let failed = |failed_tries: u32| {
+        let mut view: serde_json::Value = serde_json::from_str(&view("failed").1).unwrap();
+        view["failure"] = serde_json::json!({"hold": false, "node": "n1", "reason": "no power"});
+        view["failed_tries"] = failed_tries.into();
+        view["restart_count"] = 5.into();
+        (200, view.to_string())
+    };
+    for (failed_tries, held) in [(2, false), (3, true)] {
+        let Some(site) = Site::new("", "", move |_| failed(failed_tries)) else { return };
+        let output = site.run(PROLOG, &[], &[("SLURM_JOB_RESTART_COUNT", "5")]);
+        assert_eq!(output.status.code(), Some(4));
+        assert_eq!(site.told().contains("requeuehold 7"), held, "{}", site.told());
+    }
 }
 
 #[test]

@@ -5,14 +5,19 @@
 
 use crate::boot::{AppliedSetting, Mount};
 use crate::job_options::JobOptions;
-use crate::names::{Digest, ImageName, JobId, KernelName, MacAddress, NodeName, Secret};
+use crate::names::{
+    Digest, ImageName, JobId, JobReference, KernelName, MacAddress, NodeName, Secret,
+};
 use crate::profile::Allow;
 use serde::{Deserialize, Serialize};
 
-/// `PUT` [`JobRequest`] → [`JobView`]; `GET` → [`JobView`]; `DELETE` → [`JobView`].
-/// Append the job id; `GET` without one → list of [`JobView`] (`?all=true`: ended ones too).
+/// `PUT` [`JobRequest`] → [`JobView`]; `GET` → [`JobView`]; `DELETE` → [`JobView`], or
+/// `null` for a job nobody has asked for.
+/// Append the job id (`GET`: or a [`JobReference`]); `GET` without one → list of [`JobView`]
+/// (`?all=true`: ended ones too).
 pub const JOBS: &str = "/v1/jobs";
-/// `GET /v1/energy/{job}` → list of [`crate::energy::JobEnergy`], one per try.
+/// `GET /v1/energy/{job}`, a [`JobReference`] → list of [`crate::energy::JobEnergy`], one per try; a
+/// plain id: of all tasks of that array, of all components of that heterogeneous job.
 pub const ENERGY: &str = "/v1/energy";
 /// `POST` [`NodesRequest`]: Slurm's ResumeProgram wants these nodes.
 pub const RESUME: &str = "/v1/power/resume";
@@ -20,6 +25,8 @@ pub const RESUME: &str = "/v1/power/resume";
 pub const SUSPEND: &str = "/v1/power/suspend";
 /// `POST` [`NodesRequest`]: Slurm's ResumeFailProgram gave up on these nodes.
 pub const RESUME_FAIL: &str = "/v1/power/resume-fail";
+/// `POST` [`NodesRequest`]: Slurm's RebootProgram wants these nodes booted anew.
+pub const REBOOT: &str = "/v1/power/reboot";
 /// `GET ?partition=…&account=…` → [`Catalog`] of what the caller may choose.
 pub const CATALOG: &str = "/v1/catalog";
 /// `POST` [`CheckRequest`] → [`Checked`]: would this be accepted?
@@ -46,6 +53,8 @@ pub fn credential_payload(method: &str, path_and_query: &str, body_sha256: &Dige
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobRequest {
+    /// The job as Slurm's commands name it.
+    pub reference: JobReference,
     /// The job's nodes.
     pub nodes: Vec<NodeName>,
     /// How often the job was requeued before.
@@ -67,6 +76,8 @@ pub struct JobRequest {
 pub struct JobView {
     /// The job.
     pub job: JobId,
+    /// The job as Slurm's commands name it.
+    pub reference: JobReference,
     /// How often it was requeued before this try.
     pub restart_count: u32,
     /// User name.
@@ -83,7 +94,11 @@ pub struct JobView {
     pub nodes: Vec<DeploymentView>,
     /// Why it failed, worst fault first.
     pub failure: Option<JobFailure>,
-    /// `true`: the partition powers its nodes off after each job (prolog marks them).
+    /// The job's tries that a node's fault has ended, this one included. Fewer than its requeues
+    /// where it was requeued for other reasons.
+    pub failed_tries: u32,
+    /// `true`: prolog marks the nodes, so that they are powered down as soon as the job has ended;
+    /// `false`, where jobs can be preempted: bootsrv asks for that at the job's end.
     pub power_off_after: bool,
 }
 
@@ -207,6 +222,9 @@ pub struct NodeDefinition {
     pub threads_per_core: u32,
     /// How its power is switched.
     pub power: PowerDefinition,
+    /// How it boots from the network; [`Firmware::Bios`] if absent.
+    #[serde(default)]
+    pub firmware: Firmware,
     /// A file its serial console is logged to, readable by bootsrv (conserver, a BMC's SOL logger).
     #[serde(default)]
     pub console_log: Option<String>,
@@ -214,6 +232,17 @@ pub struct NodeDefinition {
 
 fn one() -> u32 {
     1
+}
+
+/// A node's firmware, as far as its controller must know it to choose the boot device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Firmware {
+    /// PC BIOS, or UEFI in its legacy mode.
+    #[default]
+    Bios,
+    /// UEFI.
+    Uefi,
 }
 
 /// A node's baseboard controller.
@@ -231,6 +260,10 @@ pub enum PowerDefinition {
         /// Cipher suite, 17 or 3; the strongest the controller accepts if absent.
         #[serde(default)]
         cipher_suite: Option<u8>,
+        /// The controller's own key K_G, where it wants one (two-key login): at most 20 bytes as
+        /// text, or `0x` and hexadecimal digits. Never sent back by the API.
+        #[serde(default)]
+        kg: Option<Secret>,
     },
 }
 

@@ -26,9 +26,12 @@ pub const MODULE_ORDER_FILE: &str = "/modules.order";
 /// Request header that carries the boot token.
 pub const TOKEN_HEADER: &str = "Boot-Token";
 
+/// Request header of [`SECRETS_PATH`]: the kernel's boot id, as in [`Heartbeat::boot_id`].
+pub const BOOT_ID_HEADER: &str = "Boot-Id";
+
 /// `GET`: the [`BootPlan`] of the deployment the token belongs to.
 pub const PLAN_PATH: &str = "/v1/boot/plan";
-/// `POST`: [`Secrets`], handed out once.
+/// `POST`: [`Secrets`], handed out to one boot only, and for some seconds after the first time.
 pub const SECRETS_PATH: &str = "/v1/boot/secrets";
 /// `POST`: a [`Heartbeat`]; answered with [`HeartbeatReply`].
 pub const HEARTBEAT_PATH: &str = "/v1/boot/heartbeat";

@@ -2,7 +2,7 @@
 //!
 //! Energies are whole millijoules, times are nanoseconds. What was not measured is `None`.
 
-use crate::names::{JobId, NodeName};
+use crate::names::{JobId, JobReference, NodeName};
 use serde::{Deserialize, Serialize};
 
 /// A part of a deployment's life. The order is the order of time.
@@ -76,7 +76,7 @@ pub struct StageEnergy {
 pub struct NodeEnergy {
     /// The node.
     pub node: NodeName,
-    /// Where the readings come from, e.g. `dcmi`; `None`: the node has no meter.
+    /// Where the readings come from: `ipmi-dcmi` or `ipmi-sdr`, or both; `None`: there are none.
     pub source: Option<String>,
     /// Stages that were reached, in order, without holes or overlaps.
     pub stages: Vec<StageEnergy>,
@@ -107,6 +107,8 @@ pub struct Gap {
 pub struct JobEnergy {
     /// The job.
     pub job: JobId,
+    /// The job as Slurm's commands name it.
+    pub reference: JobReference,
     /// How often it had been requeued before this try.
     pub restart_count: u32,
     /// Each node.

@@ -49,6 +49,14 @@ pub const SLURM_JOB_ACCOUNT: &str = "SLURM_JOB_ACCOUNT";
 pub const SLURM_JOB_PARTITION: &str = "SLURM_JOB_PARTITION";
 /// Set by slurmctld, trusted: how often the job was requeued; absent the first time.
 pub const SLURM_JOB_RESTART_COUNT: &str = "SLURM_JOB_RESTART_COUNT";
+/// Set by slurmctld, trusted, for a task of a job array: the array's id.
+pub const SLURM_ARRAY_JOB_ID: &str = "SLURM_ARRAY_JOB_ID";
+/// Set by slurmctld, trusted, for a task of a job array: its number.
+pub const SLURM_ARRAY_TASK_ID: &str = "SLURM_ARRAY_TASK_ID";
+/// Set by slurmctld, trusted, for a component of a heterogeneous job: the first component's id.
+pub const SLURM_HET_JOB_ID: &str = "SLURM_HET_JOB_ID";
+/// Set by slurmctld, trusted, for a component of a heterogeneous job: which one, from 0.
+pub const SLURM_HET_JOB_OFFSET: &str = "SLURM_HET_JOB_OFFSET";
 /// Set by Slurm for ResumeProgram: a JSON file with the jobs the nodes are wanted for.
 pub const SLURM_RESUME_FILE: &str = "SLURM_RESUME_FILE";
 /// Set by Slurm: the path of its slurm.conf.

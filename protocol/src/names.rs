@@ -43,6 +43,79 @@ impl FromStr for JobId {
     }
 }
 
+/// A job as Slurm's commands name it: an array's task and a heterogeneous job's component have an
+/// id of their own too, but where Slurm takes a plain id it may mean all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum JobReference {
+    /// `42`.
+    Job(JobId),
+    /// `42_7`: a task of array 42.
+    ArrayTask(JobId, u32),
+    /// `42+1`: a component of the heterogeneous job 42, which is its first component's id too.
+    Component(JobId, u32),
+}
+
+impl JobReference {
+    /// Which task or component it is; 0 for a job without parts.
+    #[must_use]
+    pub fn part(self) -> u32 {
+        match self {
+            Self::Job(_) => 0,
+            Self::ArrayTask(_, part) | Self::Component(_, part) => part,
+        }
+    }
+
+    /// What Slurm requeues and holds: a heterogeneous job only as a whole.
+    #[must_use]
+    pub fn requeued_as(self) -> Self {
+        match self {
+            Self::Component(first, _) => Self::Job(first),
+            Self::Job(_) | Self::ArrayTask(..) => self,
+        }
+    }
+}
+
+impl fmt::Display for JobReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Job(job) => job.fmt(f),
+            Self::ArrayTask(array, task) => write!(f, "{array}_{task}"),
+            Self::Component(first, offset) => write!(f, "{first}+{offset}"),
+        }
+    }
+}
+
+impl FromStr for JobReference {
+    type Err = InvalidName;
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let part = |part: &str| {
+            let rule = "after the job id stands nothing, _TASK or +COMPONENT, each a number";
+            part.parse().map_err(|_| InvalidName::new("job", text, rule))
+        };
+        if let Some((array, task)) = text.split_once('_') {
+            return Ok(Self::ArrayTask(array.parse()?, part(task)?));
+        }
+        if let Some((first, offset)) = text.split_once('+') {
+            return Ok(Self::Component(first.parse()?, part(offset)?));
+        }
+        text.parse().map(Self::Job)
+    }
+}
+
+impl TryFrom<String> for JobReference {
+    type Error = InvalidName;
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<JobReference> for String {
+    fn from(job: JobReference) -> Self {
+        job.to_string()
+    }
+}
+
 /// Longest name of a node, a kernel or an image, in bytes (Slurm and host names allow 63 a label).
 pub const NAME_BYTES_MAX: usize = 63;
 
@@ -235,6 +308,18 @@ mod tests {
             assert!(good.parse::<KernelName>().is_ok(), "{good:?}");
         }
         assert!("n1+".parse::<NodeName>().is_err());
+    }
+
+    #[test]
+    fn jobs_are_named_as_slurm_names_them() {
+        for good in ["42", "42_0", "42+1"] {
+            assert_eq!(good.parse::<JobReference>().unwrap().to_string(), good);
+        }
+        for bad in ["", "0", "42_", "_1", "42+x", "42_1_2", "4 2", "42_4294967296", "42_[0-3]"] {
+            assert!(bad.parse::<JobReference>().is_err(), "{bad:?}");
+        }
+        let component: JobReference = "42+1".parse().unwrap();
+        assert_eq!(component.requeued_as().to_string(), "42");
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub struct Profile {
     /// CPUs taken off-line.
     #[serde(default)]
     pub cpus_offline: Vec<u32>,
-    /// The CPUs a node has left under this profile; fewer than this is a fault of the node.
+    /// The CPUs a node has left under this profile; fewer is a fault of the node, more is one of the
+    /// profile where it says anything but all.
     #[serde(default)]
     pub cpus: CpusLeft,
     /// Who may choose it; nobody named: everybody.

@@ -20,6 +20,17 @@ pub(crate) enum Command {
     Salloc,
 }
 
+/// Where the value of an option comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The command line or a `#SBATCH` line.
+    Typed,
+    /// Slurm's own copy of what the component before it was given (heterogeneous jobs only).
+    ComponentBefore,
+    /// The job, on the node.
+    Job,
+}
+
 /// What the C side does after a moment was handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum After {
@@ -44,8 +55,8 @@ pub(crate) trait Process {
 
 /// What Slurm's handle can do for the job, in the contexts where it can.
 pub(crate) trait Job {
-    /// For PrologSlurmctld and EpilogSlurmctld; client contexts only.
-    fn set_for_hooks(&self, name: &str, value: &str) -> Result<(), String>;
+    /// For PrologSlurmctld and EpilogSlurmctld; client contexts only. `None` removes it.
+    fn set_for_hooks(&self, name: &str, value: Option<&str>) -> Result<(), String>;
     /// For the tasks; remote context only.
     fn set_for_tasks(&self, name: &str, value: &str) -> Result<(), String>;
 }

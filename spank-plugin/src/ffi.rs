@@ -7,7 +7,7 @@
 //! Decides nothing. No panic crosses: each callback is caught, silently but for one line.
 #![expect(unsafe_code, reason = "SPANK is a C interface; this is its one wrapper")]
 
-use crate::context::{After, Command, Context, Job, Process};
+use crate::context::{After, Command, Context, Job, Process, Source};
 use crate::options::{Given, OptionName};
 use slurm_spank::spank_sys::{ESPANK_SUCCESS, spank_option, spank_option_register, spank_t};
 use slurm_spank::{LogLevel, OptionCache, SpankHandle, init_spank_handle, spank_log};
@@ -55,18 +55,23 @@ extern "C" fn slurm_spank_user_init(spank: spank_t, count: c_int, arguments: Arg
     })
 }
 
-extern "C" fn option_callback(value: c_int, text: *const c_char, remote: c_int) -> c_int {
+extern "C" fn option_callback(value: c_int, text_pointer: *const c_char, remote: c_int) -> c_int {
     guarded(remote != 0, |given| {
         let Some(name) = OptionName::ALL.into_iter().find(|name| *name as c_int == value) else {
             return After::Continue;
         };
-        let text = if text.is_null() {
+        let text = if text_pointer.is_null() {
             String::new()
         } else {
             // SAFETY: not null; Slurm passes a NUL-terminated string that outlives this call.
-            unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+            unsafe { CStr::from_ptr(text_pointer) }.to_string_lossy().into_owned()
         };
-        match crate::option(name, &text, remote != 0, &ThisProcess, given) {
+        let source = match remote {
+            0 if is_handed_down(name, text_pointer) => Source::ComponentBefore,
+            0 => Source::Typed,
+            _ => Source::Job,
+        };
+        match crate::option(name, &text, source, &ThisProcess, given) {
             // Slurm adds "Invalid --… argument" and ends the command itself.
             After::Refuse(sentence) => {
                 spank_log(LogLevel::Error, &sentence);
@@ -75,6 +80,17 @@ extern "C" fn option_callback(value: c_int, text: *const c_char, remote: c_int) 
             after @ (After::Continue | After::Print(_)) => after,
         }
     })
+}
+
+/// Whether Slurm has not been given this value but has it from the environment: then it passes the
+/// very bytes that lie there.
+fn is_handed_down(name: OptionName, text: *const c_char) -> bool {
+    unsafe extern "C" {
+        fn getenv(name: *const c_char) -> *const c_char;
+    }
+    let Ok(variable) = CString::new(crate::step::handed_down(name)) else { return false };
+    // SAFETY: a NUL-terminated name; only the address of the answer is looked at.
+    !text.is_null() && text == unsafe { getenv(variable.as_ptr()) }
 }
 
 /// Must be done in every context the options are used in, from `slurm_spank_init` (spank(8)).
@@ -204,8 +220,12 @@ impl Process for ThisProcess {
 struct Handle<'a, 'b>(&'a SpankHandle<'b>);
 
 impl Job for Handle<'_, '_> {
-    fn set_for_hooks(&self, name: &str, value: &str) -> Result<(), String> {
-        self.0.job_control_setenv(name, value, true).map_err(|error| error.to_string())
+    fn set_for_hooks(&self, name: &str, value: Option<&str>) -> Result<(), String> {
+        match value {
+            Some(value) => self.0.job_control_setenv(name, value, true),
+            None => self.0.job_control_unsetenv(name),
+        }
+        .map_err(|error| error.to_string())
     }
 
     fn set_for_tasks(&self, name: &str, value: &str) -> Result<(), String> {

@@ -15,7 +15,7 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
-use context::{After, Command, Context, Job, Process};
+use context::{After, Command, Context, Job, Process, Source};
 use options::{Given, OptionName};
 
 /// `slurm_spank_init`: before any option is read. Says whether the options are to be registered.
@@ -46,26 +46,34 @@ fn init(
 fn option(
     name: OptionName,
     text: &str,
-    remote: bool,
+    source: Source,
     process: &dyn Process,
     given: &mut Given,
 ) -> After {
-    if !remote && protocol::job_options::asks_for_list(text) {
+    if source == Source::ComponentBefore {
+        return After::Continue;
+    }
+    if source == Source::Typed && protocol::job_options::asks_for_list(text) {
         return bootsrv::print_choices(name, process, given);
     }
     match given.take(name, text) {
-        Err(sentence) if !remote => After::Refuse(sentence),
+        Err(sentence) if source == Source::Typed => After::Refuse(sentence),
         _ => After::Continue,
     }
 }
 
-/// `slurm_spank_init_post_opt`: all options are read, nothing is submitted yet.
-fn post_option(context: Context, process: &dyn Process, job: &dyn Job, given: &Given) -> After {
-    match context {
-        Context::Client(Command::Srun) if step::inside_job(process) => step::check(process, given),
-        Context::Client(command) => submit::submit(command, process, job, given),
-        Context::Remote | Context::Other => After::Continue,
-    }
+/// `slurm_spank_init_post_opt`: all options are read, nothing is submitted yet. It comes once for
+/// each component of a heterogeneous job, and each component chooses for itself.
+fn post_option(context: Context, process: &dyn Process, job: &dyn Job, given: &mut Given) -> After {
+    let Context::Client(command) = context else { return After::Continue };
+    let after = match command {
+        Command::Srun if step::inside_job(process) => step::check(process, given),
+        Command::Srun | Command::Sbatch | Command::Salloc => {
+            submit::submit(command, process, job, given)
+        }
+    };
+    given.next_component();
+    after
 }
 
 /// `slurm_spank_user_init`: on the node, before the tasks start.

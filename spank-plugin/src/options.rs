@@ -73,6 +73,8 @@ pub(crate) struct Given {
     pub(crate) config: Option<PathBuf>,
     /// From the command line, a `#SBATCH` line, or on the node from the job.
     pub(crate) options: JobOptions,
+    /// Whether these are the options of a heterogeneous job's second component or a later one.
+    pub(crate) follows_component: bool,
 }
 
 impl Given {
@@ -80,6 +82,12 @@ impl Given {
     pub(crate) fn take(&mut self, name: OptionName, text: &str) -> Result<(), String> {
         parse_into(&mut self.options, name, text)
             .map_err(|reason| format!("{PREFIX} --{}: {reason}", name.long()))
+    }
+
+    /// What comes from now on belongs to the next component of a heterogeneous job.
+    pub(crate) fn next_component(&mut self) {
+        self.options = JobOptions::default();
+        self.follows_component = true;
     }
 }
 

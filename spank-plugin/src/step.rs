@@ -12,6 +12,18 @@ pub(crate) fn inside_job(process: &dyn Process) -> bool {
     process.variable(SLURM_JOB_ID).is_some_and(|value| !value.is_empty())
 }
 
+/// Where Slurm itself keeps what was typed.
+fn slurms_variable(name: OptionName) -> String {
+    format!("_SLURM_SPANK_OPTION_{PLUGIN_NAME}_{}", name.long().replace('-', "_"))
+}
+
+/// Where Slurm hands it to the job, and out of which it takes it for a heterogeneous job's next
+/// component, after that component's `#SBATCH` lines and before its command line (observed with
+/// 22.05).
+pub(crate) fn handed_down(name: OptionName) -> String {
+    format!("SLURM_SPANK_{}", slurms_variable(name))
+}
+
 /// Slurm hands a job's options to every command typed inside the job through variables of its own
 /// (`SLURM_SPANK_` before what prolog sees), and would give them to a nested `sbatch` as if they had
 /// been typed. An `sbatch` inside a job is a new job and chooses anew.
@@ -20,10 +32,9 @@ pub(crate) fn forget_inherited(process: &dyn Process) {
         return;
     }
     for name in OptionName::ALL {
-        let option = format!("_SLURM_SPANK_OPTION_{PLUGIN_NAME}_{}", name.long().replace('-', "_"));
         let variables = [
-            option.clone(),
-            format!("SLURM_SPANK_{option}"),
+            slurms_variable(name),
+            handed_down(name),
             format!("SLURM_SPANK_{}", name.hook_variable()),
         ];
         for variable in &variables {

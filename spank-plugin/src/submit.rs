@@ -29,7 +29,8 @@ pub(crate) fn submit(
         if chosen.is_some() || process.variable(name.job_variable()).is_some() {
             process.set_variable(name.job_variable(), chosen);
         }
-        if let Some(chosen) = chosen
+        // Slurm would give a component what the one before it has chosen.
+        if (chosen.is_some() || given.follows_component)
             && let Err(reason) = job.set_for_hooks(name.hook_variable(), chosen)
         {
             return After::Refuse(format!("{PREFIX} --{}: {reason}", name.long()));

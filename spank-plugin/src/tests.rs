@@ -1,6 +1,6 @@
 //! The plugin without Slurm: each context with a process and a job made of maps.
 
-use crate::context::{After, Command, Context, Job, Process};
+use crate::context::{After, Command, Context, Job, Process, Source};
 use crate::options::{Given, OptionName};
 use crate::{bootsrv, init, option, post_option, user_init};
 use protocol::api::CatalogEntry;
@@ -44,8 +44,8 @@ impl Process for Fake {
 }
 
 impl Job for Fake {
-    fn set_for_hooks(&self, name: &str, value: &str) -> Result<(), String> {
-        self.hooks.borrow_mut().push(format!("{name}={value}"));
+    fn set_for_hooks(&self, name: &str, value: Option<&str>) -> Result<(), String> {
+        self.hooks.borrow_mut().push(format!("{name}={}", value.unwrap_or("(removed)")));
         Ok(())
     }
     fn set_for_tasks(&self, name: &str, value: &str) -> Result<(), String> {
@@ -73,20 +73,20 @@ fn refusal(after: After) -> String {
 #[test]
 fn nothing_given_touches_nothing() {
     let fake = Fake::with(&[]);
-    assert_eq!(post_option(SBATCH, &fake, &fake, &Given::default()), After::Continue);
+    assert_eq!(post_option(SBATCH, &fake, &fake, &mut Given::default()), After::Continue);
     assert!(fake.hooks.borrow().is_empty() && fake.notes.borrow().is_empty());
 }
 
 #[test]
 fn the_command_line_wins_over_the_commands_own_variable() {
     let fake = Fake::with(&[("SBATCH_BMC_KERNEL", "env"), ("SBATCH_BMC_IMAGE", "debian12")]);
-    assert_eq!(post_option(SBATCH, &fake, &fake, &given("typed")), After::Continue);
+    assert_eq!(post_option(SBATCH, &fake, &fake, &mut given("typed")), After::Continue);
     assert_eq!(*fake.hooks.borrow(), ["BMC_KERNEL=typed", "BMC_IMAGE=debian12"]);
     assert_eq!(fake.variable("BMC_KERNEL").as_deref(), Some("typed"));
     assert!(fake.notes.borrow()[0].contains("accepted without a check"), "{:?}", fake.notes);
 
     let fake = Fake::with(&[("SBATCH_BMC_KERNEL", "x"), ("SALLOC_BMC_KERNEL", "mine")]);
-    post_option(Context::Client(Command::Salloc), &fake, &fake, &Given::default());
+    post_option(Context::Client(Command::Salloc), &fake, &fake, &mut Given::default());
     assert_eq!(*fake.hooks.borrow(), ["BMC_KERNEL=mine"]);
 }
 
@@ -94,21 +94,50 @@ fn the_command_line_wins_over_the_commands_own_variable() {
 fn wrong_values_are_refused_with_their_source() {
     let mut nothing = Given::default();
     let fake = Fake::with(&[("SRUN_BMC_IMAGE", "docker://x")]);
-    let sentence = refusal(option(OptionName::Image, "docker://x", false, &fake, &mut nothing));
+    let sentence =
+        refusal(option(OptionName::Image, "docker://x", Source::Typed, &fake, &mut nothing));
     assert!(
         sentence.starts_with("[bare-metal container] --bmc-image: \"docker://x\" is a reference")
     );
-    let sentence = refusal(post_option(SRUN, &fake, &fake, &nothing));
+    let sentence = refusal(post_option(SRUN, &fake, &fake, &mut nothing));
     assert!(sentence.starts_with("[bare-metal container] SRUN_BMC_IMAGE: "), "{sentence}");
-    let sentence = refusal(option(OptionName::Kernel, "a b", false, &fake, &mut nothing));
+    let sentence = refusal(option(OptionName::Kernel, "a b", Source::Typed, &fake, &mut nothing));
     assert!(sentence.contains("kernel name \"a b\" is not valid"), "{sentence}");
 }
 
 #[test]
 fn a_later_value_replaces_an_earlier_one() {
     let (fake, mut given) = (Fake::with(&[]), given("first"));
-    assert_eq!(option(OptionName::Kernel, "second", false, &fake, &mut given), After::Continue);
+    assert_eq!(
+        option(OptionName::Kernel, "second", Source::Typed, &fake, &mut given),
+        After::Continue
+    );
     assert_eq!(given.options.kernel.unwrap().as_str(), "second");
+}
+
+#[test]
+fn each_component_of_a_heterogeneous_job_chooses_for_itself() {
+    let (fake, mut given) = (Fake::with(&[]), Given::default());
+    let name = OptionName::Kernel;
+    for (typed, handed_down) in
+        [(Some("first"), None), (Some("second"), Some("first")), (None, Some("second"))]
+    {
+        for (text, source) in [(typed, Source::Typed), (handed_down, Source::ComponentBefore)] {
+            if let Some(text) = text {
+                assert_eq!(option(name, text, source, &fake, &mut given), After::Continue);
+            }
+        }
+        assert_eq!(post_option(SBATCH, &fake, &fake, &mut given), After::Continue);
+        assert_eq!(fake.variable("BMC_KERNEL").as_deref(), typed);
+    }
+    let expected = [
+        "BMC_KERNEL=first",
+        "BMC_KERNEL=second",
+        "BMC_IMAGE=(removed)",
+        "BMC_KERNEL=(removed)",
+        "BMC_IMAGE=(removed)",
+    ];
+    assert_eq!(*fake.hooks.borrow(), expected);
 }
 
 #[test]
@@ -121,7 +150,7 @@ fn a_job_inside_a_job_chooses_anew() {
     ]);
     let mut given = Given::default();
     assert_eq!(init(SBATCH, &[], &fake, &mut given), (true, After::Continue));
-    assert_eq!(post_option(SBATCH, &fake, &fake, &given), After::Continue);
+    assert_eq!(post_option(SBATCH, &fake, &fake, &mut given), After::Continue);
     assert!(fake.hooks.borrow().is_empty());
     let left: Vec<String> = fake.variables.borrow().keys().cloned().collect();
     assert_eq!(left, ["BMC_CLIENT_CONFIG", "SLURM_JOB_ID"]);
@@ -130,15 +159,15 @@ fn a_job_inside_a_job_chooses_anew() {
 #[test]
 fn a_step_may_name_its_jobs_kernel_and_no_other() {
     let fake = Fake::with(&[("SLURM_JOB_ID", "7"), ("BMC_KERNEL", "a"), ("SRUN_BMC_KERNEL", "b")]);
-    assert_eq!(post_option(SRUN, &fake, &fake, &Given::default()), After::Continue);
-    assert_eq!(post_option(SRUN, &fake, &fake, &given("a")), After::Continue);
-    let sentence = refusal(post_option(SRUN, &fake, &fake, &given("b")));
+    assert_eq!(post_option(SRUN, &fake, &fake, &mut Given::default()), After::Continue);
+    assert_eq!(post_option(SRUN, &fake, &fake, &mut given("a")), After::Continue);
+    let sentence = refusal(post_option(SRUN, &fake, &fake, &mut given("b")));
     assert!(
         sentence.contains("--bmc-kernel=b") && sentence.contains("started with a"),
         "{sentence}"
     );
     let fake = Fake::with(&[("SLURM_JOB_ID", "7")]);
-    assert!(refusal(post_option(SRUN, &fake, &fake, &given("b"))).contains("named none"));
+    assert!(refusal(post_option(SRUN, &fake, &fake, &mut given("b"))).contains("named none"));
     assert!(fake.hooks.borrow().is_empty());
 }
 
@@ -148,9 +177,12 @@ fn on_the_node_nothing_fails_and_only_tasks_are_told() {
     let first = init(Context::Remote, &["typo"], &fake, &mut given);
     assert_eq!(first, (true, After::Continue));
     for text in ["help", "a b", "thp-off"] {
-        assert_eq!(option(OptionName::Kernel, text, true, &fake, &mut given), After::Continue);
+        assert_eq!(
+            option(OptionName::Kernel, text, Source::Job, &fake, &mut given),
+            After::Continue
+        );
     }
-    assert_eq!(post_option(Context::Remote, &fake, &fake, &given), After::Continue);
+    assert_eq!(post_option(Context::Remote, &fake, &fake, &mut given), After::Continue);
     assert_eq!(user_init(Context::Remote, &fake, &fake, &given), After::Continue);
     assert!(fake.hooks.borrow().is_empty());
     assert_eq!(*fake.tasks.borrow(), ["BMC_KERNEL=thp-off"]);

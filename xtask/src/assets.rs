@@ -4,6 +4,7 @@
 use crate::build;
 use crate::run::{output, root, run};
 use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 const MIRROR: &str = "http://deb.debian.org/debian";
@@ -38,16 +39,19 @@ pub(crate) fn prepare() -> Result<()> {
 fn node_image() -> Result<()> {
     let image = directory().join("debian12.tar");
     let stamp = directory().join("debian12.stamp");
-    let builder = ["node-image/init", "node-image/finish", "src/node_image.rs"]
+    let builder = ["node-image/init", "node-image/finish", "src/node_image/debian.rs"]
         .map(|name| std::fs::read_to_string(root().join("bootsrv/artifacts").join(name)));
     let builder = builder.into_iter().collect::<Result<String, _>>()?;
     if image.exists() && std::fs::read_to_string(&stamp).is_ok_and(|made_by| made_by == builder) {
         return Ok(());
     }
     let partial = directory().join("debian12.partial.tar");
+    // Each cluster adds the plugin as it is built then.
+    let words =
+        ["image", "build", "--no-plugin", "--suite", "bookworm", "--output"].map(OsStr::new);
     run(
-        &build::programs().join("build-node-image").to_string_lossy(),
-        ["--suite".as_ref(), "bookworm".as_ref(), "--output".as_ref(), partial.as_os_str()],
+        &build::programs().join("bmc").to_string_lossy(),
+        words.into_iter().chain([partial.as_os_str()]),
     )?;
     std::fs::rename(partial, image)?;
     Ok(std::fs::write(stamp, builder)?)

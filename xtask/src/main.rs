@@ -1,6 +1,7 @@
 //! The task runner: `cargo xtask VERB`. It starts programs and knows paths, nothing of the product.
 
 mod assets;
+mod bench;
 mod build;
 mod demo;
 mod run;
@@ -40,6 +41,13 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
+    /// Measure, and print figures with their goals: `bench boot`; `bench boot --help` says how.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed to `vcluster-bench`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Install the packages that building and testing need (Debian 12, as root).
     Setup,
     /// Build the programs and fetch kernels and the node image for the virtual cluster.
@@ -64,6 +72,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Test { fast: true, .. } => test::fast(),
         Verb::Test { fast: false, only } => test::all(&only),
         Verb::Cluster { arguments } => demo::cluster(&arguments),
+        Verb::Bench { arguments } => bench::run(&arguments),
         Verb::Setup => setup::run(),
         Verb::Build => demo::prepare(),
         Verb::Tidy => tidy::run(),

@@ -81,7 +81,7 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("prolog", &["protocol", "bootsrv-client"]),
     ("epilog", &["protocol", "bootsrv-client"]),
     ("node-agent", &["protocol"]),
-    ("bmc", &["protocol", "bootsrv-client"]),
+    ("bmc", &["protocol", "bootsrv-client", "artifacts"]),
     ("slurm-conf", &["protocol"]),
     ("tests", &["protocol"]),
     ("dcmi-module", &[]),

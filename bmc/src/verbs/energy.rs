@@ -23,7 +23,7 @@ pub(crate) fn run(args: &EnergyArgs, server: &dyn Server) -> anyhow::Result<Stri
 }
 
 fn render(job: &JobEnergy) -> String {
-    let mut text = format!("job {}, try {}\n", job.job, u64::from(job.restart_count) + 1);
+    let mut text = format!("job {}, try {}\n", job.reference, u64::from(job.restart_count) + 1);
     for one in &job.nodes {
         text += "\n";
         text += &node(one);
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use energy::{Mark, Options, Sample, integrate, job_energy, node_energy};
     use protocol::energy::Stage;
-    use protocol::names::JobId;
+    use protocol::names::{JobId, JobReference};
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -185,7 +185,12 @@ mod tests {
     #[test]
     fn a_job_without_gaps() {
         let seconds: Vec<i64> = (100..=200).collect();
-        let job = job_energy(JobId(42), 0, vec![record("n1", &seconds, &STAGES, 200)]);
+        let job = job_energy(
+            JobId(42),
+            JobReference::Job(JobId(42)),
+            0,
+            vec![record("n1", &seconds, &STAGES, 200)],
+        );
         let expected = "\
 job 42, try 1
 
@@ -210,7 +215,7 @@ The meters' calibration is not known, so no uncertainty is stated. Method versio
         let mut first = record("n1", &seconds, &STAGES, 200);
         first.complete = false;
         let second = record("n2", &[], &[(Stage::Firmware, 100)], 130);
-        let job = job_energy(JobId(42), 2, vec![first, second]);
+        let job = job_energy(JobId(42), JobReference::Job(JobId(42)), 2, vec![first, second]);
         let expected = "\
 job 42, try 3
 
@@ -243,7 +248,12 @@ The meters' calibration is not known, so no uncertainty is stated. Method versio
     #[test]
     fn what_is_missing_at_an_edge_makes_the_total_a_lower_bound() {
         let seconds: Vec<i64> = (107..=200).collect();
-        let job = job_energy(JobId(42), 0, vec![record("n1", &seconds, &STAGES, 200)]);
+        let job = job_energy(
+            JobId(42),
+            JobReference::Job(JobId(42)),
+            0,
+            vec![record("n1", &seconds, &STAGES, 200)],
+        );
         let text = render(&job);
         assert!(text.contains("firmware         10.00   ≥ 800.0"), "{text}");
         assert!(text.contains("total of 1 node(s): at least 9800.0 J"), "{text}");

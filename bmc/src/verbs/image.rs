@@ -1,30 +1,52 @@
 //! `bmc image`: the site's node images.
 
+use super::image_build;
 use crate::cli::ImageVerb;
 use crate::output;
 use crate::server::Server;
 use crate::table::{Table, bytes, fields, words};
+use anyhow::Context;
+use artifacts::node_image::pack;
 use protocol::api::ImageView;
 use protocol::boot::Mount;
+use protocol::names::ImageName;
+use std::path::Path;
+use tempfile::NamedTempFile;
 
 /// Does what was asked and returns what to print.
-pub(crate) fn run(verb: ImageVerb, server: &dyn Server) -> anyhow::Result<String> {
+pub(crate) fn run<S: Server>(
+    verb: ImageVerb,
+    connect: impl FnOnce() -> anyhow::Result<S>,
+) -> anyhow::Result<String> {
     match verb {
-        ImageVerb::List(args) => output::show(args.json, &server.images()?, |all| list(all)),
-        ImageVerb::Show { name, json } => output::show(json.json, &server.image(&name)?, show),
-        ImageVerb::Import { name, archive, json } => {
-            output::show(json.json, &server.import_image(&name, &archive)?, show)
+        // It needs no server where the image is only kept as a file.
+        ImageVerb::Build(args) => image_build::run(&args, connect),
+        ImageVerb::List(args) => output::show(args.json, &connect()?.images()?, |all| list(all)),
+        ImageVerb::Show { name, json } => output::show(json.json, &connect()?.image(&name)?, show),
+        ImageVerb::Import { name, root, json } => {
+            output::show(json.json, &import(&name, &root, &connect()?)?, show)
         }
         ImageVerb::Rm { name } => {
-            server.remove_image(&name)?;
+            connect()?.remove_image(&name)?;
             Ok(format!("image {name} is removed\n"))
         }
     }
 }
 
+/// Sends an archive, or a directory packed into one.
+fn import(name: &ImageName, root: &Path, server: &impl Server) -> anyhow::Result<ImageView> {
+    if !root.is_dir() {
+        return server.import_image(name, root);
+    }
+    let packed = NamedTempFile::with_suffix(".tar").context("cannot make a temporary file")?;
+    let absolute = std::path::absolute(root)?;
+    pack(&absolute, packed.path()).with_context(|| format!("cannot pack {}", root.display()))?;
+    server.import_image(name, packed.path())
+}
+
 fn list(images: &[ImageView]) -> String {
     if images.is_empty() {
-        return "no image is imported yet: see `bmc image import --help`\n".to_owned();
+        return "no image is imported yet: see `bmc image build --help`\n".to_owned();
     }
     let mut table = Table::new(["NAME", ">SIZE", ">JOBS", "SHA256"]);
     for view in images {
@@ -35,7 +57,7 @@ fn list(images: &[ImageView]) -> String {
     table.text()
 }
 
-fn show(view: &ImageView) -> String {
+pub(super) fn show(view: &ImageView) -> String {
     let mount = |mount: &Mount| {
         format!("{} on {} type {} {}", mount.source, mount.target, mount.fstype, mount.options)
     };
@@ -73,7 +95,7 @@ NAME           SIZE  JOBS  SHA256
 debian12  150.0 MiB     1  0123456789ab
 ";
         assert_eq!(list(&[debian12()]), expected);
-        assert!(list(&[]).contains("bmc image import"));
+        assert!(list(&[]).contains("bmc image build"));
     }
 
     #[test]

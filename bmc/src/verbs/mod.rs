@@ -4,6 +4,7 @@
 pub(crate) mod completions;
 pub(crate) mod energy;
 pub(crate) mod image;
+mod image_build;
 pub(crate) mod kernel;
 mod kernel_parts;
 pub(crate) mod man;

@@ -1,5 +1,6 @@
-//! The file of `bmc node import`: `[[node]]` tables, each a node's definition. A password may stand
-//! in a file of its own, named relative to this one, so that this one can be shared.
+//! The file of `bmc node import`: `[[node]]` tables, each a node's definition. A password and a
+//! controller's key may stand in files of their own, named relative to this one, so that this one
+//! can be shared.
 
 use crate::failure::refused;
 use anyhow::Context;
@@ -13,8 +14,10 @@ use toml::{Table, Value};
 
 /// Longest file, in bytes: 10,000 nodes with 400 bytes each.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-/// Longest password file, in bytes; IPMI allows passwords of 20.
-const PASSWORD_BYTES_MAX: u64 = 1024;
+/// Longest file with a secret, in bytes; IPMI allows passwords and keys of 20.
+const SECRET_BYTES_MAX: u64 = 1024;
+/// What may stand in a file of its own, named by the same key with `_file` behind it.
+const SECRETS: [&str; 2] = ["password", "kg"];
 
 /// Reads the nodes and the passwords they refer to.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<NodeDefinition>> {
@@ -54,24 +57,27 @@ fn definition(mut node: Value, index: usize, directory: &Path) -> anyhow::Result
         None => format!("node number {}", index + 1),
     };
     if let Some(power) = node.get_mut("power").and_then(Value::as_table_mut) {
-        resolve_password(power, directory).with_context(which)?;
+        for key in SECRETS {
+            resolve_secret(power, key, directory).with_context(which)?;
+        }
     }
     let parsed = NodeDefinition::deserialize(node)
         .map_err(|error| anyhow::anyhow!("{}", error.message().trim_end().replace('\n', " ")));
     parsed.with_context(which)
 }
 
-/// Puts the content of `password_file` in the place of `password`.
-fn resolve_password(power: &mut Table, directory: &Path) -> anyhow::Result<()> {
-    let Some(file) = power.remove("password_file") else { return Ok(()) };
-    if power.contains_key("password") {
-        return Err(refused("both password and password_file are given", "Leave one of them out."));
+/// Puts the first line of the file that `KEY_file` names in the place of `KEY`.
+fn resolve_secret(power: &mut Table, key: &str, directory: &Path) -> anyhow::Result<()> {
+    let Some(file) = power.remove(&format!("{key}_file")) else { return Ok(()) };
+    if power.contains_key(key) {
+        let message = format!("both {key} and {key}_file are given");
+        return Err(refused(message, "Leave one of them out."));
     }
-    let Value::String(file) = file else { anyhow::bail!("password_file is not a text") };
-    let text = read_text(&directory.join(file), PASSWORD_BYTES_MAX)?;
-    let password = text.lines().next().unwrap_or_default();
-    anyhow::ensure!(!password.is_empty(), "the password file's first line is empty");
-    power.insert("password".to_owned(), Value::String(password.to_owned()));
+    let Value::String(file) = file else { anyhow::bail!("{key}_file is not a text") };
+    let text = read_text(&directory.join(file), SECRET_BYTES_MAX)?;
+    let secret = text.lines().next().unwrap_or_default();
+    anyhow::ensure!(!secret.is_empty(), "the first line of {key}_file is empty");
+    power.insert(key.to_owned(), Value::String(secret.to_owned()));
     Ok(())
 }
 
@@ -89,7 +95,7 @@ fn read_text(path: &Path, bytes_max: u64) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::api::PowerDefinition;
+    use protocol::api::{Firmware, PowerDefinition};
 
     const NODE: &str = "[[node]]\nname = \"n1\"\nmac = \"52:54:00:77:00:01\"\n\
         address = \"10.77.0.11/24\"\ncpus = 2\n";
@@ -117,7 +123,20 @@ mod tests {
             let PowerDefinition::Ipmi { password, .. } = &nodes[0].power;
             assert_eq!(password.expose(), expected);
             assert_eq!((nodes.len(), nodes[0].threads_per_core), (1, 1));
+            assert_eq!(nodes[0].firmware, Firmware::Bios);
         }
+    }
+
+    #[test]
+    fn a_controllers_key_may_stand_in_a_file_and_firmware_is_of_the_node() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("key"), "0x00ff\n").unwrap();
+        let text = with_power("password = \"p\"\nkg_file = \"key\"\n")
+            .replace("cpus = 2", "cpus = 2\nfirmware = \"uefi\"");
+        let nodes = parse_in(directory.path(), &text).unwrap();
+        let PowerDefinition::Ipmi { kg, .. } = &nodes[0].power;
+        assert_eq!(kg.as_ref().unwrap().expose(), "0x00ff");
+        assert_eq!(nodes[0].firmware, Firmware::Uefi);
     }
 
     #[test]
@@ -131,7 +150,7 @@ mod tests {
             (NODE.to_owned(), "node \"n1\": missing field `power`"),
             (with_power(""), "node \"n1\": missing field `password`"),
             (with_power("password_file = \"none\"\n"), "cannot read"),
-            (with_power("password_file = \"empty\"\n"), "first line is empty"),
+            (with_power("password_file = \"empty\"\n"), "first line of password_file is empty"),
             (with_power(&format!("{password}password_file = \"x\"\n")), "both password"),
             (with_power(&format!("{password}typo = 1\n")), "unknown field `typo`"),
             (with_power(&password.replace("hush\"", "hush")), "line 10: "),

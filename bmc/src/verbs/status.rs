@@ -59,7 +59,7 @@ fn render(jobs: &[JobView], with_timeline: bool, now_unix_ns: i64) -> String {
 fn job(view: &JobView, now_unix_ns: i64) -> String {
     let mut text = format!(
         "job {}, try {}: {}\nuser {}, partition {}, kernel {}, image {}\n",
-        view.job,
+        view.reference,
         u64::from(view.restart_count) + 1,
         title(view.state),
         printable(&view.user),
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use protocol::api::{DeploymentView, JobFailure, MarkView};
     use protocol::boot::AppliedSetting;
-    use protocol::names::JobId;
+    use protocol::names::{JobId, JobReference};
 
     const T0: i64 = 1_790_000_000_000_000_000;
 
@@ -117,6 +117,7 @@ mod tests {
         let second = vec![mark("requested", 1), mark("power_on", 155)];
         JobView {
             job: JobId(42),
+            reference: JobReference::Job(JobId(42)),
             restart_count: 1,
             user: "alice".into(),
             partition: "bmc".into(),
@@ -128,6 +129,7 @@ mod tests {
                 node("n2", "powering_on", "", second),
             ],
             failure: None,
+            failed_tries: 0,
             power_off_after: true,
         }
     }

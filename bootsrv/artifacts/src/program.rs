@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -104,6 +105,14 @@ impl Program {
         self.start(Stdio::null())?.finish()
     }
 
+    /// Runs it to its end, and hands on each line that it writes to standard error, as it comes.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_telling(self, tell: &mut dyn FnMut(&str)) -> Result<(), ProgramError> {
+        self.start(Stdio::null())?.finish_telling(tell)
+    }
+
     /// Starts it with a pipe to its standard input; see [`Running::input`].
     ///
     /// # Errors
@@ -146,13 +155,19 @@ impl Running {
     ///
     /// # Errors
     /// When it fails or takes too long.
-    pub fn finish(mut self) -> Result<(), ProgramError> {
+    pub fn finish(self) -> Result<(), ProgramError> {
+        self.finish_telling(&mut |_| {})
+    }
+
+    fn finish_telling(mut self, tell: &mut dyn FnMut(&str)) -> Result<(), ProgramError> {
         drop(self.child.stdin.take());
+        let mut told = 0;
         let status = loop {
             let ended = self
                 .child
                 .try_wait()
                 .map_err(|source| ProgramError::Start { path: self.path.clone(), source })?;
+            told += tell_new_lines(&self.errors, told, tell).unwrap_or(0);
             if let Some(status) = ended {
                 self.ended = true;
                 break status;
@@ -189,6 +204,18 @@ impl Drop for Running {
     }
 }
 
+/// Hands on the whole lines from byte `from` on; gives their length. The program writes to the same
+/// open file, so its position must not be moved.
+fn tell_new_lines(errors: &File, from: u64, tell: &mut dyn FnMut(&str)) -> io::Result<u64> {
+    let mut bytes = vec![0; 4096];
+    let length = errors.read_at(&mut bytes, from)?;
+    bytes.truncate(length);
+    let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else { return Ok(0) };
+    bytes.truncate(end + 1);
+    String::from_utf8_lossy(&bytes).lines().for_each(tell);
+    Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+}
+
 fn last_words(errors: &mut File) -> io::Result<String> {
     let length = errors.metadata()?.len();
     errors.seek(io::SeekFrom::Start(length.saturating_sub(MESSAGE_BYTES_MAX)))?;
@@ -203,6 +230,15 @@ mod tests {
 
     fn shell(script: &str, limit: Duration) -> Result<(), ProgramError> {
         Program::find("sh", limit)?.args(["-c", script]).run()
+    }
+
+    #[test]
+    fn each_line_is_told_once() {
+        let mut lines = Vec::new();
+        let script = "echo one >&2; sleep 0.1; echo two >&2; printf half >&2";
+        let program = Program::find("sh", Duration::from_secs(60)).unwrap().args(["-c", script]);
+        program.run_telling(&mut |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!(lines, ["one", "two"]);
     }
 
     #[test]

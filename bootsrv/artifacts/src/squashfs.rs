@@ -1,6 +1,7 @@
 //! Makes squashfs files with `mksquashfs` and takes them apart with `unsquashfs`.
 //!
-//! Equal input gives equal bytes. It must not know what is inside.
+//! Equal input gives equal bytes, if an archive has an entry for each directory. It must not know what
+//! is inside.
 
 use crate::program::{Program, ProgramError, Running};
 use std::ffi::{OsStr, OsString};
@@ -47,11 +48,6 @@ pub(crate) fn from_modules(source: &Path, output: &Path) -> Result<(), ProgramEr
     mksquashfs(source.as_os_str(), output, MODULES_LEVEL)?
         .args(["-all-root", "-all-time", "0", "-no-xattrs"])
         .run()
-}
-
-/// A root file system as it is in a directory: owners, times and capabilities stay.
-pub(crate) fn from_directory(source: &Path, output: &Path) -> Result<(), ProgramError> {
-    mksquashfs(source.as_os_str(), output, IMAGE_LEVEL)?.run()
 }
 
 /// A root file system from a plain tar on the program's standard input. Owners and devices come

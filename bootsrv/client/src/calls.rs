@@ -6,11 +6,11 @@ use crate::{Client, ClientError};
 use protocol::api::{
     CATALOG, CHECK, Catalog, CheckRequest, Checked, ENERGY, IMAGES, ImageView, JOBS, JobRequest,
     JobView, KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView, NodesRequest,
-    PowerAction, PowerRequest, RESUME, RESUME_FAIL, SUSPEND,
+    PowerAction, PowerRequest, REBOOT, RESUME, RESUME_FAIL, SUSPEND,
 };
 use protocol::energy::JobEnergy;
 use protocol::job_options::JobOptions;
-use protocol::names::{ImageName, JobId, KernelName, NodeName};
+use protocol::names::{ImageName, JobId, JobReference, KernelName, NodeName};
 use std::path::Path;
 
 /// Every call fails with [`ClientError`]: refused by bootsrv, or not reached.
@@ -27,15 +27,15 @@ impl Client {
     ///
     /// # Errors
     /// As every call.
-    pub fn job(&self, job: JobId) -> Result<JobView, ClientError> {
+    pub fn job(&self, job: JobReference) -> Result<JobView, ClientError> {
         self.get(&format!("{JOBS}/{job}"))
     }
 
-    /// Says that a job is over; repeating it is harmless.
+    /// Says that a job is over; repeating it is harmless. `None`: bootsrv never heard of the job.
     ///
     /// # Errors
     /// As every call.
-    pub fn end_job(&self, job: JobId) -> Result<JobView, ClientError> {
+    pub fn end_job(&self, job: JobId) -> Result<Option<JobView>, ClientError> {
         self.delete(&format!("{JOBS}/{job}"))
     }
 
@@ -47,11 +47,11 @@ impl Client {
         self.get(&if ended { format!("{JOBS}?all=true") } else { JOBS.to_owned() })
     }
 
-    /// A job's energy, one record per try.
+    /// A job's energy, one record per try; of an array or a heterogeneous job, of all its parts.
     ///
     /// # Errors
     /// As every call.
-    pub fn energy(&self, job: JobId) -> Result<Vec<JobEnergy>, ClientError> {
+    pub fn energy(&self, job: JobReference) -> Result<Vec<JobEnergy>, ClientError> {
         self.get(&format!("{ENERGY}/{job}"))
     }
 
@@ -77,6 +77,14 @@ impl Client {
     /// As every call.
     pub fn resume_fail(&self, request: &NodesRequest) -> Result<(), ClientError> {
         self.without_answer("POST", RESUME_FAIL, Some(request))
+    }
+
+    /// Passes on what Slurm's RebootProgram was told.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn reboot(&self, request: &NodesRequest) -> Result<(), ClientError> {
+        self.without_answer("POST", REBOOT, Some(request))
     }
 
     /// What the caller may choose, in a partition and with an account if they are known.

@@ -9,6 +9,11 @@ use std::path::{Path, PathBuf};
 /// Longest `client.toml`, in bytes; a full one is under 1 KiB.
 const CONFIG_BYTES_MAX: u64 = 64 * 1024;
 
+/// `scontrol`, where `client.toml` names no other or cannot be read.
+pub const DEFAULT_SCONTROL: &str = "/usr/bin/scontrol";
+/// [`ClientConfig::tries_max`], where `client.toml` has no other or cannot be read.
+pub const DEFAULT_TRIES_MAX: u32 = 3;
+
 /// The checked content of `client.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,10 +29,11 @@ pub struct ClientConfig {
     /// The slurm.conf scontrol reads, where it is not the default one and slurmctld does not name it
     /// to its scripts (22.05 does not).
     pub slurm_conf: Option<PathBuf>,
-    /// Seconds after which prolog gives a boot up; must be below Slurm's `PrologEpilogTimeout`.
+    /// Seconds after which prolog gives up, counted from its start with the site's own script; must
+    /// be below Slurm's `PrologEpilogTimeout`.
     #[serde(default = "default_prolog_timeout_seconds")]
     pub prolog_timeout_seconds: u32,
-    /// After so many starts a job that meets a faulty node is held.
+    /// A job that has met a faulty node or site so often is held.
     #[serde(default = "default_tries_max")]
     pub tries_max: u32,
     /// The site's own PrologSlurmctld, run first with the same environment.
@@ -39,7 +45,7 @@ pub struct ClientConfig {
 }
 
 fn default_scontrol() -> PathBuf {
-    PathBuf::from("/usr/bin/scontrol")
+    PathBuf::from(DEFAULT_SCONTROL)
 }
 
 fn default_prolog_timeout_seconds() -> u32 {
@@ -47,7 +53,7 @@ fn default_prolog_timeout_seconds() -> u32 {
 }
 
 fn default_tries_max() -> u32 {
-    3
+    DEFAULT_TRIES_MAX
 }
 
 /// Why `client.toml` was refused.

@@ -14,6 +14,6 @@ pub mod test_server;
 mod transport;
 mod upload;
 
-pub use config::{ClientConfig, ConfigError};
+pub use config::{ClientConfig, ConfigError, DEFAULT_SCONTROL, DEFAULT_TRIES_MAX};
 pub use error::{ClientError, chain};
 pub use transport::{Client, Timeouts};

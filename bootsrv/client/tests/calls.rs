@@ -6,7 +6,7 @@ use bootsrv_client::{Client, ClientConfig, ClientError, Timeouts};
 use protocol::api::{CheckRequest, NodesRequest};
 use protocol::error::{ApiError, ErrorKind};
 use protocol::job_options::JobOptions;
-use protocol::names::JobId;
+use protocol::names::{JobId, JobReference};
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -90,10 +90,13 @@ fn refusals_foreign_answers_and_silence_are_told_apart() {
         return;
     };
     let client = client(&server.client_toml());
-    let refused = client.job(JobId(1)).unwrap_err();
+    let refused = client.job(JobReference::Job(JobId(1))).unwrap_err();
     assert_eq!((refused.kind(), refused.hint()), (ErrorKind::User, Some("List them.")));
-    assert!(matches!(client.job(JobId(2)), Err(ClientError::Foreign { status: 200, .. })));
-    let gateway = client.job(JobId(3)).unwrap_err();
+    assert!(matches!(
+        client.job(JobReference::Job(JobId(2))),
+        Err(ClientError::Foreign { status: 200, .. })
+    ));
+    let gateway = client.job(JobReference::Job(JobId(3))).unwrap_err();
     assert_eq!(gateway.kind(), ErrorKind::Busy);
     assert!(
         gateway.to_string().ends_with("/v1/jobs/3 answered with status 502 and \"badgateway\"")
@@ -103,6 +106,13 @@ fn refusals_foreign_answers_and_silence_are_told_apart() {
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     assert_eq!(silent.kind(), ErrorKind::Busy);
     assert!(silent.chain().contains("/v1/jobs does not answer: timeout"), "{}", silent.chain());
+}
+
+#[test]
+fn the_end_of_a_job_that_bootsrv_never_had_is_none() {
+    let Some(server) = TestServer::start(|_| (200, "null".into())).unwrap() else { return };
+    assert_eq!(client(&server.client_toml()).end_job(JobId(7)).unwrap(), None);
+    assert_eq!(server.seen()[0].method, "DELETE");
 }
 
 #[test]

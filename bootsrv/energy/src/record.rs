@@ -2,7 +2,7 @@
 
 use crate::{Integral, METHOD_VERSION};
 use protocol::energy::{JobEnergy, NodeEnergy};
-use protocol::names::{JobId, NodeName};
+use protocol::names::{JobId, JobReference, NodeName};
 
 /// The record of one deployment. `source` is `None` where the node has no meter; `complete` is
 /// `false` while the node still runs.
@@ -26,13 +26,19 @@ pub fn node_energy(
 
 /// The record of one try of a job: its nodes, and their sum if all are known.
 #[must_use]
-pub fn job_energy(job: JobId, restart_count: u32, nodes: Vec<NodeEnergy>) -> JobEnergy {
+pub fn job_energy(
+    job: JobId,
+    reference: JobReference,
+    restart_count: u32,
+    nodes: Vec<NodeEnergy>,
+) -> JobEnergy {
     let total = nodes
         .iter()
         .try_fold(0_i64, |sum, node| sum.checked_add(node.total_millijoules?))
         .filter(|_| !nodes.is_empty());
     JobEnergy {
         job,
+        reference,
         restart_count,
         nodes,
         total_millijoules: total,
@@ -52,7 +58,8 @@ mod tests {
 
     #[test]
     fn a_job_is_the_sum_of_its_nodes_and_unknown_if_one_is() {
-        let sum = |nodes| job_energy(JobId(7), 1, nodes).total_millijoules;
+        let sum =
+            |nodes| job_energy(JobId(7), JobReference::Job(JobId(7)), 1, nodes).total_millijoules;
         assert_eq!(sum(vec![node("n1", Some(5)), node("n2", Some(0))]), Some(5));
         assert_eq!(sum(vec![node("n1", Some(5)), node("n2", None)]), None);
         assert_eq!(sum(vec![]), None, "no node measured is unknown, not zero");

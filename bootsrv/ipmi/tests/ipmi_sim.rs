@@ -66,6 +66,7 @@ mod tests {
         }
         let simulator = Simulator::start().await;
         let mut client = simulator.connect(ADMIN).await.unwrap();
+        // The simulator keeps the device and forgets the firmware: see command/boot.rs for that.
         for firmware in [Firmware::Legacy, Firmware::Efi] {
             client.set_next_boot(BootDevice::Pxe, firmware).await.unwrap();
             assert_eq!(simulator.file("boot"), "pxe");

@@ -10,11 +10,17 @@ use crate::config::Config;
 use crate::energy_record;
 use crate::power::{Fleet, Order};
 use crate::slurm_queue::{SlurmQueue, Word};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Try};
 use protocol::names::NodeName;
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How long a suspect may stay silent: two heartbeats and a little.
+const SILENCE: Duration = Duration::from_secs(25);
 
 /// The heart, shared by handlers, workers and the reconciler.
 #[derive(Debug)]
@@ -31,8 +37,12 @@ pub struct Engine {
     pub changed: Notify,
     /// Nodes were added: compare them with slurmctld now, not at the next round.
     pub resync_wanted: AtomicBool,
+    /// slurmctld may take a job off its nodes for another one, as it was last seen to be configured.
+    pub preemption: AtomicBool,
     /// Events are decided one after the other.
     deciding: Mutex<()>,
+    /// Nodes in use that asked for a boot script, and when: crashed, if they are not heard of again.
+    suspects: Mutex<HashMap<DeploymentId, Instant>>,
 }
 
 impl Engine {
@@ -46,7 +56,9 @@ impl Engine {
             slurm,
             changed: Notify::new(),
             resync_wanted: AtomicBool::new(false),
+            preemption: AtomicBool::new(false),
             deciding: Mutex::new(()),
+            suspects: Mutex::default(),
         }
     }
 
@@ -97,13 +109,63 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends a job's try: its nodes are free to be given back. Twice is fine.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn end_try(&self, of: &Try) -> Result<(), StoreError> {
+        if of.ended {
+            return Ok(());
+        }
+        for one in self.store.deployments_of_try(of.id)? {
+            self.slurm.say(Word::NoteDrain(one.node.clone()));
+            if !of.asked.power_off_after {
+                self.slurm.say(Word::PowerDownWhenIdle(one.node));
+            }
+            self.apply(one.id, &Event::JobEnded)?;
+        }
+        self.store.end_try(of.id, now_unix_ns())?;
+        let nodes = self.store.deployments_of_try(of.id)?;
+        if nodes.iter().any(|one| one.failure.is_some()) {
+            self.slurm.say(Word::StartNow(of.asked.reference));
+        }
+        Ok(())
+    }
+
+    /// A node asked for its boot script while it is in use. It has crashed, or a program of its job
+    /// wants us to believe so: the heartbeats tell.
+    pub fn suspect(&self, id: DeploymentId) {
+        self.suspects().entry(id).or_insert_with(Instant::now);
+    }
+
+    /// A sign of life of a deployment's boot.
+    pub fn is_alive(&self, id: DeploymentId) {
+        self.suspects().remove(&id);
+    }
+
+    /// The suspects that were silent for too long; each is named once.
+    pub fn silent_suspects(&self) -> Vec<DeploymentId> {
+        let mut suspects = self.suspects();
+        suspects.extract_if(|_, since| since.elapsed() > SILENCE).map(|(id, _)| id).collect()
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, HashMap<DeploymentId, Instant>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Orders again what a crash may have lost. Every action may be carried out twice.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn take_up_again(&self) -> Result<(), StoreError> {
+        for (node, reason) in self.store.kept_drains()? {
+            self.slurm.say(Word::Drain(node, reason));
+        }
         for deployment in self.store.live_deployments()? {
             self.fleet.set_active(&deployment.node, deployment.state);
+            if deployment.state == State::PoweringOff && deployment.failure.is_some() {
+                self.act(&deployment, &Action::PowerDownInSlurm);
+            }
             match deployment.state {
                 State::PoweringOn => self.act(&deployment, &Action::PowerOn),
                 State::PoweringOff => self.act(&deployment, &Action::PowerOff),
@@ -133,11 +195,20 @@ impl Engine {
         match action {
             Action::PowerOn => self.fleet.order(node, Order::On(deployment.id)),
             Action::PowerOff => self.fleet.order(node, Order::Off(Some(deployment.id))),
-            Action::Drain(reason) => self.slurm.say(Word::Drain(node.clone(), reason.clone())),
+            Action::Drain(reason) => self.drain(node, reason),
             Action::Down(reason) => self.slurm.say(Word::Down(node.clone(), reason.clone())),
             Action::PowerDownInSlurm => self.slurm.say(Word::PowerDown(node.clone())),
             Action::ResumeInSlurm => self.slurm.say(Word::Resume(node.clone())),
         }
+    }
+
+    /// The reason is kept before it is said: draining a node that is powering up makes slurmctld
+    /// requeue its job and then forget the drain when it powers the node down (seen with 22.05).
+    pub fn drain(&self, node: &NodeName, reason: &str) {
+        if let Err(error) = self.store.set_kept_drain(node, Some(reason)) {
+            log::error!("node={node}: {}", crate::chain(&error));
+        }
+        self.slurm.say(Word::Drain(node.clone(), reason.to_owned()));
     }
 
     /// Adds what the console saw last to a failure of the node, where the site logs consoles.

@@ -4,6 +4,7 @@ pub mod engine;
 #[cfg(test)]
 mod engine_tests;
 pub mod reconciler;
+mod resync;
 pub mod state;
 pub mod transition;
 pub mod view;
@@ -46,6 +47,29 @@ pub struct Deployment {
     pub boot_id: Option<String>,
     /// The settings as the kernel showed them.
     pub applied: Vec<AppliedSetting>,
+}
+
+#[cfg(test)]
+impl Deployment {
+    /// A deployment of job 7 on n1, to change what a test is about.
+    pub(crate) fn example() -> Self {
+        Self {
+            id: 1,
+            try_id: Some(1),
+            job: Some(JobId(7)),
+            node: "n1".parse().unwrap(),
+            kernel: "k".parse().unwrap(),
+            image: "i".parse().unwrap(),
+            state: State::Waiting,
+            since_unix_ns: 0,
+            failure: None,
+            scripts_served: 1,
+            token_served: false,
+            secrets_served: false,
+            boot_id: None,
+            applied: vec![],
+        }
+    }
 }
 
 /// What went wrong, and what follows for the job.

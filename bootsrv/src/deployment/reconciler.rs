@@ -2,13 +2,14 @@
 //! slurmctld shows. It survives a restart because it reads everything from the store.
 
 use super::engine::{Engine, is_free};
+use super::resync::Resync;
 use super::transition::{Event, limit_seconds};
-use super::{Deployment, State, view};
+use super::{Deployment, Mark, State, view};
 use crate::clock::{SECOND_NS, now_unix_ns};
 use crate::slurm::Scontrol;
 use crate::slurm_queue::Word;
 use crate::store::StoreError;
-use protocol::names::{JobId, NodeName};
+use protocol::names::{JobId, JobReference, NodeName};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,14 +21,19 @@ const TICK: Duration = Duration::from_millis(500);
 /// Between two questions to slurmctld while a node is about to register: it decides how long a
 /// job waits after its last node registered.
 const REGISTER_LOOK: Duration = Duration::from_millis(60);
-/// Between two comparisons of all idle nodes with what slurmctld shows.
+/// Between two comparisons of all nodes with what slurmctld shows.
 const RESYNC: Duration = Duration::from_secs(15);
 /// Between two thinnings of old readings.
 const THIN: Duration = Duration::from_secs(3600);
 
-/// Runs for ever.
-pub async fn run(engine: Arc<Engine>, scontrol: Scontrol) {
+/// Starts the loop; it runs for ever.
+pub fn start(engine: Arc<Engine>, scontrol: Scontrol) {
+    crate::essential::spawn("the reconciler", run(engine, scontrol));
+}
+
+async fn run(engine: Arc<Engine>, scontrol: Scontrol) {
     let mut comments: HashMap<JobId, String> = HashMap::new();
+    let mut resync = Resync::default();
     let mut resync_at = Instant::now();
     let mut thin_at = Instant::now();
     loop {
@@ -42,7 +48,8 @@ pub async fn run(engine: Arc<Engine>, scontrol: Scontrol) {
             see_registrations(&engine, &scontrol, &registering).await;
         }
         if engine.resync_wanted.swap(false, Ordering::Relaxed) || Instant::now() >= resync_at {
-            resync(&engine, &scontrol).await;
+            resync.round(&engine, &scontrol).await;
+            learn_preemption(&engine, &scontrol).await;
             resync_at = Instant::now() + RESYNC;
         }
         if Instant::now() >= thin_at {
@@ -71,6 +78,9 @@ fn step(
         {
             engine.apply(one.id, &Event::TimedOut)?;
         }
+    }
+    for id in engine.silent_suspects() {
+        engine.apply(id, &Event::Silent)?;
     }
     say_comments(engine, &live, comments);
     Ok(live.into_iter().filter(|one| one.state == State::Registering).collect())
@@ -107,8 +117,30 @@ fn say_comments(engine: &Engine, live: &[Deployment], comments: &mut HashMap<Job
     for (job, nodes) in jobs {
         let text = view::comment(&nodes);
         if comments.get(&job) != Some(&text) {
-            engine.slurm.say(Word::Comment(job, text.clone()));
+            if let Some(reference) = reference(engine, &nodes) {
+                engine.slurm.say(Word::Comment(reference, text.clone()));
+            }
             comments.insert(job, text);
+        }
+    }
+}
+
+/// When the node was powered on for this boot, seconds since 1970. Without that mark (it was on by
+/// hand) any registration counts.
+fn power_on(engine: &Engine, one: &Deployment) -> Result<i64, StoreError> {
+    let marks = engine.store.marks(one.id)?;
+    let at = marks.iter().find(|(mark, _)| *mark == Mark::PowerOn).map_or(0, |(_, at)| *at);
+    Ok(at / SECOND_NS)
+}
+
+/// Slurm would give the comment of a plain id to the whole array or heterogeneous job.
+fn reference(engine: &Engine, nodes: &[Deployment]) -> Option<JobReference> {
+    let id = nodes.iter().find_map(|one| one.try_id)?;
+    match engine.store.one_try(id) {
+        Ok(found) => found.map(|found| found.asked.reference),
+        Err(error) => {
+            log::error!("reading try {id}: {}", crate::chain(&error));
+            None
         }
     }
 }
@@ -123,39 +155,20 @@ async fn see_registrations(engine: &Engine, scontrol: &Scontrol, waiting: &[Depl
         }
     };
     for one in waiting {
-        if shown.get(&one.node).is_some_and(|node| node.is_registered())
-            && let Err(error) = engine.apply(one.id, &Event::Registered)
-        {
+        let registered = power_on(engine, one).and_then(|power_on| {
+            let node = shown.get(&one.node).filter(|node| node.is_registered_since(power_on));
+            node.map_or(Ok(()), |_| engine.apply(one.id, &Event::Registered))
+        });
+        if let Err(error) = registered {
             log::error!("node={}: {}", one.node, crate::chain(&error));
         }
     }
 }
 
-/// Nodes without a deployment must be off for slurmctld too. It repairs what a crash of ours or of
-/// slurmctld's lost, and brings a new site's nodes to `idle~`.
-async fn resync(engine: &Engine, scontrol: &Scontrol) {
-    let (Ok(rows), Ok(live)) = (engine.store.nodes(), engine.store.live_deployments()) else {
-        return;
-    };
-    let idle: Vec<NodeName> = rows
-        .into_iter()
-        .filter(|row| row.wanted_since_unix_ns.is_none())
-        .map(|row| row.definition.name)
-        .filter(|name| {
-            !live.iter().any(|one| &one.node == name && !one.state.has_given_node_back())
-        })
-        .collect();
-    let Ok(shown) = scontrol.nodes(&idle).await else { return };
-    for name in idle {
-        let Some(node) = shown.get(&name) else { continue };
-        if node.has("POWERED_DOWN") || node.has_job() || node.has("POWERING_UP") {
-            continue;
-        }
-        if node.has("POWERING_DOWN") {
-            engine.slurm.say(Word::Resume(name));
-        } else if !node.has("DRAIN") || node.has("NOT_RESPONDING") {
-            engine.slurm.say(Word::PowerDown(name));
-        }
+async fn learn_preemption(engine: &Engine, scontrol: &Scontrol) {
+    match scontrol.preempts().await {
+        Ok(preempts) => engine.preemption.store(preempts, Ordering::Relaxed),
+        Err(error) => log::warn!("asking slurmctld: {}", crate::chain(&error)),
     }
 }
 

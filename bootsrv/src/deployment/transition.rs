@@ -16,6 +16,8 @@ pub enum Event {
     PowerOnAccepted,
     /// iPXE asked for the script.
     ScriptAsked,
+    /// The node asked for its script while it was in use, and was not heard of since.
+    Silent,
     /// The agent reached a stage.
     Agent(AgentStage),
     /// slurmctld shows the node as registered.
@@ -102,6 +104,7 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
             Outcome::to(State::PoweringOn).mark(Mark::PowerOn)
         }
         Event::ScriptAsked => script_asked(deployment),
+        Event::Silent if state == State::Ready => crashed(deployment, "while in use"),
         Event::Agent(stage) => agent(state, *stage),
         Event::Registered if matches!(state, State::Starting | State::Registering) => {
             Outcome::to(State::Ready).mark(Mark::Registered)
@@ -121,6 +124,7 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
         Event::NodeFree
         | Event::Queued
         | Event::PowerOnAccepted
+        | Event::Silent
         | Event::Registered
         | Event::JobStarted
         | Event::PowerSeenOff
@@ -129,27 +133,30 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
 }
 
 fn script_asked(deployment: &Deployment) -> Outcome {
-    let crashed = |what: &str| {
-        let reason = format!(
-            "asked for its boot script again {what}: the kernel crashed or the node was reset"
-        );
-        failed(deployment, Failure { blame: Blame::Node, reason })
-    };
     match deployment.state {
         State::PoweringOn => Outcome::to(State::Booting).mark(Mark::ScriptServed),
-        State::Booting if deployment.token_served => crashed("before the kernel reported"),
-        State::Booting if deployment.scripts_served >= SCRIPTS_MAX => {
-            crashed("three times without loading the kernel")
+        State::Booting if deployment.token_served => {
+            crashed(deployment, "before the kernel reported")
         }
-        State::Starting | State::Registering => crashed("before slurmd registered"),
-        State::Ready => crashed("while in use"),
-        State::Waiting
+        State::Booting if deployment.scripts_served >= SCRIPTS_MAX => {
+            crashed(deployment, "three times without loading the kernel")
+        }
+        State::Starting | State::Registering => crashed(deployment, "before slurmd registered"),
+        // Anybody's program on the node could have asked: the engine waits for a sign of life.
+        State::Ready
+        | State::Waiting
         | State::Booting
         | State::Ended
         | State::PoweringOff
         | State::Settling
         | State::Released => Outcome::default(),
     }
+}
+
+fn crashed(deployment: &Deployment, when: &str) -> Outcome {
+    let reason =
+        format!("asked for its boot script again {when}: the kernel crashed or the node was reset");
+    failed(deployment, Failure { blame: Blame::Node, reason })
 }
 
 fn agent(state: State, stage: AgentStage) -> Outcome {
@@ -183,7 +190,9 @@ fn given_back(deployment: &Deployment) -> Outcome {
     match deployment.state {
         State::Ready | State::Ended => power_off(),
         State::PoweringOff => Outcome::default(),
-        State::Settling | State::Released => Outcome::default().act(Action::ResumeInSlurm),
+        State::Settling => Outcome::default().act(Action::ResumeInSlurm),
+        // It may have come on since, by hand or after a power failure: Slurm wants it off.
+        State::Released => Outcome::default().act(Action::PowerOff).act(Action::ResumeInSlurm),
         State::Waiting
         | State::PoweringOn
         | State::Booting
@@ -278,22 +287,7 @@ mod tests {
     use super::*;
 
     fn deployment(state: State) -> Deployment {
-        Deployment {
-            id: 1,
-            try_id: Some(1),
-            job: Some(protocol::names::JobId(7)),
-            node: "n1".parse().unwrap(),
-            kernel: "k".parse().unwrap(),
-            image: "i".parse().unwrap(),
-            state,
-            since_unix_ns: 0,
-            failure: None,
-            scripts_served: 1,
-            token_served: false,
-            secrets_served: false,
-            boot_id: None,
-            applied: vec![],
-        }
+        Deployment { state, ..Deployment::example() }
     }
 
     fn step(state: State, event: Event) -> Outcome {
@@ -328,7 +322,8 @@ mod tests {
         let outcome = next(&fetched, &Event::ScriptAsked, &Limits::default());
         assert_eq!(outcome.state, Some(State::PoweringOff));
         assert!(outcome.failure.unwrap().reason.contains("crashed"));
-        assert!(matches!(step(State::Ready, Event::ScriptAsked).actions[..], [_, Action::Down(_)]));
+        assert_eq!(step(State::Ready, Event::ScriptAsked), Outcome::default());
+        assert!(matches!(step(State::Ready, Event::Silent).actions[..], [_, Action::Down(_)]));
     }
 
     #[test]
@@ -360,6 +355,7 @@ mod tests {
             Event::Queued,
             Event::PowerOnAccepted,
             Event::ScriptAsked,
+            Event::Silent,
             Event::Agent(AgentStage::AgentStarted),
             Event::Agent(AgentStage::SlurmdStarted),
             Event::Registered,

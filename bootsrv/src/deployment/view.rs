@@ -14,6 +14,7 @@ pub fn job(store: &Store, of: &Try) -> Result<JobView, StoreError> {
     let nodes = deployments.iter().map(|one| deployment(store, one)).collect::<Result<_, _>>()?;
     Ok(JobView {
         job: of.asked.job,
+        reference: of.asked.reference,
         restart_count: of.asked.restart_count,
         user: of.asked.user.clone(),
         partition: of.asked.partition.clone(),
@@ -22,6 +23,7 @@ pub fn job(store: &Store, of: &Try) -> Result<JobView, StoreError> {
         state: state(&deployments, of.ended),
         nodes,
         failure: failure(&deployments),
+        failed_tries: store.failed_tries(of.asked.job, of.id)?,
         power_off_after: of.asked.power_off_after,
     })
 }

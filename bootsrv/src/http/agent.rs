@@ -6,13 +6,17 @@ use super::auth::Booting;
 use crate::clock::now_unix_ns;
 use crate::deployment::transition::Event;
 use crate::deployment::{Blame, Deployment, Failure, Mark, State};
+use crate::plan as boot_plan;
 use crate::store::NodeRow;
-use crate::{catalog, plan as boot_plan};
 use axum::Json;
 use axum::extract::State as AppState;
-use protocol::boot::{AgentStage, BootPlan, Heartbeat, HeartbeatReply, Secrets};
+use axum::http::HeaderMap;
+use protocol::boot::{AgentStage, BOOT_ID_HEADER, BootPlan, Heartbeat, HeartbeatReply, Secrets};
 use protocol::error::ErrorKind;
-use protocol::profile::Asker;
+use protocol::profile::CpusLeft;
+
+/// Longest boot id, in bytes; the kernel's has 36.
+const BOOT_ID_BYTES_MAX: usize = 64;
 
 /// `GET` the plan.
 pub(super) async fn plan(
@@ -21,26 +25,31 @@ pub(super) async fn plan(
 ) -> Answer<Json<BootPlan>> {
     require_booting(&one)?;
     let node = node_of(&app, &one)?;
-    let choice = catalog::find(&app.engine.config, &app.hub, &one.kernel, Asker::default())?;
-    let image = catalog::image(&app.hub, &one.image)?;
-    match boot_plan::plan(&app.engine.config, &node.definition, &one, &choice, &image) {
+    let pin = app.engine.store.pin(one.id)?;
+    match boot_plan::plan(&app.engine.config, &node.definition, &one, &pin) {
         Ok(plan) => Ok(Json(plan)),
         Err(error) => Err(site_file_missing(&app, &one, &error)),
     }
 }
 
-/// `POST`: the secrets, once.
+/// `POST`: the secrets, once; a boot whose answer was lost with us may ask again soon.
 pub(super) async fn secrets(
     AppState(app): AppState<App>,
     Booting(one): Booting,
+    headers: HeaderMap,
 ) -> Answer<Json<Secrets>> {
     require_booting(&one)?;
+    let boot_id = headers
+        .get(BOOT_ID_HEADER)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| !id.is_empty() && id.len() <= BOOT_ID_BYTES_MAX)
+        .ok_or_else(|| refuse(ErrorKind::User, format!("no {BOOT_ID_HEADER} header")))?;
     let node = node_of(&app, &one)?;
     let secrets = match boot_plan::secrets(&app.engine.config, &node.definition) {
         Ok(secrets) => secrets,
         Err(error) => return Err(site_file_missing(&app, &one, &error)),
     };
-    if app.engine.store.take_secrets(one.id)? {
+    if app.engine.store.take_secrets(one.id, boot_id, now_unix_ns())? {
         return Ok(Json(secrets));
     }
     let reason =
@@ -63,6 +72,7 @@ pub(super) async fn heartbeat(
         fail(&app, &one, Blame::Node, "reports from another boot: the node was reset")?;
         return Ok(Json(HeartbeatReply { wanted: false }));
     }
+    app.engine.is_alive(one.id);
     app.engine.store.note_agent(one.id, &report.boot_id, &report.applied)?;
     let marks = marks(&report, now_unix_ns());
     let furthest =
@@ -73,8 +83,8 @@ pub(super) async fn heartbeat(
         fail(&app, &one, blame, &failure.reason)?;
         return Ok(Json(HeartbeatReply { wanted: false }));
     }
-    if let Some(reason) = unfit(&app, &one, &report)? {
-        fail(&app, &one, Blame::Node, &reason)?;
+    if let Some(Failure { blame, reason }) = unfit(&app, &one, &report)? {
+        fail(&app, &one, blame, &reason)?;
         return Ok(Json(HeartbeatReply { wanted: false }));
     }
     Ok(Json(HeartbeatReply { wanted }))
@@ -110,18 +120,32 @@ fn fail(app: &App, one: &Deployment, blame: Blame, reason: &str) -> Answer<()> {
     Ok(())
 }
 
-/// Fewer CPUs than the profile leaves is a fault of the node, even where Slurm is told to overlook
-/// it (`SlurmdParameters=config_overrides`, which profiles that take CPUs away need).
-fn unfit(app: &App, one: &Deployment, report: &Heartbeat) -> Answer<Option<String>> {
+/// Whether the node's CPUs are not those its kernel is to leave, from the report of a boot.
+fn unfit(app: &App, one: &Deployment, report: &Heartbeat) -> Answer<Option<Failure>> {
     if report.cpus_online == 0 || one.state > State::Starting {
         return Ok(None);
     }
     let node = node_of(app, one)?;
-    let choice = catalog::find(&app.engine.config, &app.hub, &one.kernel, Asker::default())?;
-    let expected = boot_plan::cpus_expected(&choice.profile, &node.definition);
-    let found = report.cpus_online;
-    Ok((found < expected)
-        .then(|| format!("has {found} CPUs on-line, kernel {} leaves {expected}", one.kernel)))
+    let pin = app.engine.store.pin(one.id)?;
+    let expected = boot_plan::cpus_expected(&pin.profile, &node.definition);
+    let fault = cpus_fault(pin.profile.cpus, expected, report.cpus_online);
+    Ok(fault
+        .map(|(blame, what)| Failure { blame, reason: format!("kernel {}: {what}", one.kernel) }))
+}
+
+/// Fewer CPUs than the profile leaves is a fault of the node, even where Slurm is told to overlook
+/// it (`SlurmdParameters=config_overrides`, which profiles that take CPUs away need). More, where the
+/// profile says that it takes some away, is a profile that does not do what it says: it would do no
+/// better on another node. Where it takes none, only nodes.toml may be wrong, and no job needs that.
+fn cpus_fault(left: CpusLeft, expected: u32, found: u32) -> Option<(Blame, String)> {
+    let what = || format!("{found} CPUs are on-line, it leaves {expected}");
+    if found < expected {
+        Some((Blame::Node, what()))
+    } else if found > expected && left != CpusLeft::All {
+        Some((Blame::Job, what()))
+    } else {
+        None
+    }
 }
 
 /// The stages as marks on our clock: the node's clock is only used for differences.
@@ -148,6 +172,19 @@ fn marks(report: &Heartbeat, now: i64) -> Vec<(Mark, i64)> {
 mod tests {
     use super::*;
     use protocol::boot::StageTime;
+
+    #[test]
+    fn missing_cpus_are_the_nodes_fault_and_too_many_the_profiles() {
+        let blame = |left, found| cpus_fault(left, 2, found).map(|(blame, _)| blame);
+        for left in [CpusLeft::All, CpusLeft::OnePerCore, CpusLeft::AllButOffline] {
+            assert_eq!(blame(left, 2), None);
+            assert_eq!(blame(left, 1), Some(Blame::Node));
+        }
+        // smt-off with both threads of each core still there.
+        assert_eq!(blame(CpusLeft::OnePerCore, 4), Some(Blame::Job));
+        assert_eq!(blame(CpusLeft::AllButOffline, 3), Some(Blame::Job));
+        assert_eq!(blame(CpusLeft::All, 4), None);
+    }
 
     #[test]
     fn stages_are_dated_back_from_the_nodes_uptime() {

@@ -4,14 +4,13 @@ use super::App;
 use super::answer::{Answer, refuse};
 use super::auth::peer;
 use crate::boot_script::{self, BootScript};
-use crate::catalog;
 use crate::deployment::transition::Event;
 use crate::deployment::{Blame, Failure, State};
 use crate::store::NodeRow;
 use axum::extract::{Path, Request, State as AppState};
 use protocol::error::ErrorKind;
 use protocol::names::MacAddress;
-use protocol::profile::Asker;
+use std::net::IpAddr;
 
 /// `GET /boot/{mac}`: the boot script, or the hold script. Always a script: an error page would
 /// leave a machine standing at a prompt.
@@ -30,26 +29,29 @@ pub(super) async fn script(
     let name = &row.definition.name;
     let newest = app.engine.store.newest_on(name)?;
     let live = newest.filter(|one| one.state != State::Released);
+    let from = peer(&parts)?.ip();
+    if !is_own_address(&row, from) {
+        log::warn!(
+            "node={name}: its boot script was asked for by {from}, which is not its address"
+        );
+        return Ok(boot_script::wrong_address(http, mac, &row.definition.address));
+    }
     let expected = live.as_ref().filter(|one| one.state.is_booting() && one.failure.is_none());
-    if let Some(one) = &live {
-        app.engine.apply(one.id, &Event::ScriptAsked)?;
+    match &live {
+        Some(one) if one.state == State::Ready => app.engine.suspect(one.id),
+        Some(one) => app.engine.apply(one.id, &Event::ScriptAsked)?,
+        None => {}
     }
     // The node's state may have changed with the question: a crashed one gets nothing to boot.
     let still = expected.and_then(|one| app.engine.store.deployment(one.id).ok().flatten());
     let Some(one) = still.filter(|one| one.state == State::Booting) else {
-        log::info!("node={name} held in iPXE, from {}", peer(&parts)?.ip());
-        app.engine.fleet.note_held(name);
+        if app.engine.fleet.note_held(name) {
+            log::info!("node={name} is held in iPXE: nothing to boot");
+        }
         return Ok(boot_script::hold(http, mac));
     };
     app.engine.store.count_script(one.id)?;
-    let choice = match catalog::find(&app.engine.config, &app.hub, &one.kernel, Asker::default()) {
-        Ok(choice) => choice,
-        Err(error) => {
-            let failure = Failure { blame: Blame::Job, reason: error.to_string() };
-            app.engine.apply(one.id, &Event::Failed(failure))?;
-            return Ok(boot_script::hold(http, mac));
-        }
-    };
+    let pin = app.engine.store.pin(one.id)?;
     let site = app.engine.config.kernel_arguments.iter();
     let script = BootScript {
         node: name,
@@ -58,9 +60,9 @@ pub(super) async fn script(
         gateway: row.definition.gateway.as_deref(),
         http_url: http,
         https_url: &app.engine.config.url.https,
-        kernel: choice.kernel.vmlinuz.sha256,
-        initrd: choice.kernel.initrd.sha256,
-        arguments: site.chain(&choice.profile.arguments).map(String::as_str).collect(),
+        kernel: pin.vmlinuz.sha256,
+        initrd: pin.initrd.sha256,
+        arguments: site.chain(&pin.profile.arguments).map(String::as_str).collect(),
     };
     Ok(script.render())
 }
@@ -75,11 +77,10 @@ pub(super) async fn token(
     let refused = || refuse(ErrorKind::Forbidden, "no boot token here");
     let (parts, _) = request.into_parts();
     let (_, row) = node_of(&app, &mac)?.ok_or_else(refused)?;
-    let expected = row.definition.address.split('/').next().unwrap_or("");
-    let from = peer(&parts)?.ip().to_string();
+    let from = peer(&parts)?.ip();
     let newest = app.engine.store.newest_on(&row.definition.name)?;
     let one = newest.filter(|one| one.state == State::Booting).ok_or_else(refused)?;
-    if from != expected {
+    if !is_own_address(&row, from) {
         log::warn!("node={}: {from} asked for its boot token", row.definition.name);
         return Err(refused());
     }
@@ -93,6 +94,12 @@ pub(super) async fn token(
             Err(refused())
         }
     }
+}
+
+/// Everybody may ask, but only the node is believed: what it asks moves its deployment on.
+fn is_own_address(row: &NodeRow, from: IpAddr) -> bool {
+    let own = row.definition.address.split('/').next().and_then(|own| own.parse::<IpAddr>().ok());
+    own == Some(from.to_canonical())
 }
 
 fn node_of(app: &App, mac: &str) -> Answer<Option<(MacAddress, NodeRow)>> {

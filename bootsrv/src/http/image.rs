@@ -1,21 +1,19 @@
-//! The image catalog, and uploads.
+//! The image catalog.
 
 use super::App;
 use super::answer::{Answer, parse, refuse};
-use super::auth::{Signed, claim, require_body};
+use super::auth::Signed;
+use super::upload;
 use crate::catalog;
 use crate::deployment::{Deployment, State};
+use crate::hub::Hub;
 use artifacts::Image;
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, Request, State as AppState};
-use futures_util::StreamExt;
 use protocol::api::ImageView;
 use protocol::error::ErrorKind;
-use protocol::names::{Digest, ImageName, JobId};
-use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt;
+use protocol::names::{ImageName, JobId};
+use std::path::Path as FilePath;
 
 /// `GET`: all images.
 pub(super) async fn list(
@@ -43,15 +41,8 @@ pub(super) async fn import(
     request: Request,
 ) -> Answer<Json<ImageView>> {
     let name: ImageName = parse(&name)?;
-    let (parts, body) = request.into_parts();
-    let (caller, claimed) = claim(&app, &parts).await?;
-    caller.require_admin()?;
-    let (file, sha256) = upload(&app, body).await?;
-    require_body(&claimed, &sha256)?;
-    let hub = std::sync::Arc::clone(&app.hub);
-    let image = tokio::task::spawn_blocking(move || hub.import_image(&name, file.path()))
-        .await
-        .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))??;
+    let import = move |hub: &Hub, file: &FilePath| hub.import_image(&name, file);
+    let image = upload::import(&app, request, import).await?;
     show(&app, image).map(Json)
 }
 
@@ -75,7 +66,7 @@ pub(super) async fn remove(
             format!("image {name} is in use: job {job} runs on it"),
         ));
     }
-    app.hub.remove_image(&name)?;
+    app.hub.remove_image(&name, &app.engine.store)?;
     Ok(Json(()))
 }
 
@@ -102,30 +93,4 @@ pub(super) fn used_by(app: &App, test: impl Fn(&Deployment) -> bool) -> Answer<V
     jobs.sort_unstable();
     jobs.dedup();
     Ok(jobs)
-}
-
-/// Longest upload, in bytes.
-const UPLOAD_BYTES_MAX: u64 = 16 << 30;
-
-/// Streams a body to a file of its own, and says what it was.
-pub(super) async fn upload(app: &App, body: Body) -> Answer<(NamedTempFile, Digest)> {
-    let failed = |error: &dyn std::fmt::Display| {
-        refuse(ErrorKind::Site, format!("receiving the upload: {error}"))
-    };
-    let file = NamedTempFile::new_in(&app.upload_dir).map_err(|error| failed(&error))?;
-    let handle = file.reopen().map_err(|error| failed(&error))?;
-    let mut writer = tokio::fs::File::from_std(handle);
-    let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
-    let mut stream = body.into_data_stream();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| refuse(ErrorKind::User, error.to_string()))?;
-        bytes = bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-        if bytes > UPLOAD_BYTES_MAX {
-            return Err(refuse(ErrorKind::User, "the upload is longer than 16 GiB"));
-        }
-        hash.update(&chunk);
-        writer.write_all(&chunk).await.map_err(|error| failed(&error))?;
-    }
-    writer.flush().await.map_err(|error| failed(&error))?;
-    Ok((file, Digest(hash.finalize().into())))
 }

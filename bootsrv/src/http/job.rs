@@ -8,16 +8,19 @@ use crate::clock::now_unix_ns;
 use crate::config::{AfterJob, Partition};
 use crate::deployment::transition::Event;
 use crate::deployment::view;
-use crate::slurm_queue::Word;
+use crate::pin::Pin;
 use crate::store::{NewDeployment, NewTry, Try};
 use crate::token;
 use axum::Json;
 use axum::extract::{Path, Query, State as AppState};
 use protocol::api::{JobRequest, JobState, JobView};
 use protocol::error::{ApiError, ErrorKind};
-use protocol::names::JobId;
+use protocol::names::{JobId, JobReference};
 use protocol::profile::Asker;
 use serde::Deserialize;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 /// `PUT`: the job wants its nodes. The same request again shows how far it is.
 pub(super) async fn put(
@@ -29,23 +32,35 @@ pub(super) async fn put(
     let job: JobId = parse(&job)?;
     let latest = app.engine.store.latest_try(job)?;
     if let Some(latest) = &latest {
-        if !latest.ended && latest.asked.restart_count == body.restart_count {
-            return show(&app, latest);
+        if !latest.ended && is_same(&app, latest, &body)? {
+            return show(&app, latest, true);
         }
         // An earlier try whose epilog was lost, or an older job of the same number.
-        end(&app, latest)?;
+        app.engine.end_try(latest)?;
     }
-    let (asked, nodes) = accept(&app, job, &body)?;
-    let id = app.engine.store.add_try(&asked, &nodes, now_unix_ns())?;
+    let (id, asked, nodes) = {
+        let _kept = app.hub.keep();
+        let (asked, nodes) = accept(&app, job, &body)?;
+        (app.engine.store.add_try(&asked, &nodes, now_unix_ns())?, asked, nodes.len())
+    };
     log::info!(
         "job={job} user={} wants {} node(s) with kernel {} and image {}",
         asked.user,
-        nodes.len(),
+        nodes,
         asked.kernel,
         asked.image
     );
     app.engine.changed.notify_one();
-    show(&app, &Try { id, asked, created_unix_ns: now_unix_ns(), ended: false })
+    show(&app, &Try { id, asked, created_unix_ns: now_unix_ns(), ended: false }, true)
+}
+
+/// Whether a request repeats that of a try: a slurmctld that lost its state gives numbers anew.
+fn is_same(app: &App, latest: &Try, body: &JobRequest) -> Answer<bool> {
+    let nodes = app.engine.store.deployments_of_try(latest.id)?;
+    let nodes: BTreeSet<_> = nodes.iter().map(|one| &one.node).collect();
+    Ok(latest.asked.restart_count == body.restart_count
+        && latest.asked.uid == body.uid
+        && nodes == body.nodes.iter().collect())
 }
 
 /// Checks a request against the site's rules; nothing is written yet.
@@ -60,24 +75,28 @@ fn accept(app: &App, job: JobId, body: &JobRequest) -> Answer<(NewTry, Vec<NewDe
         partition: Some(&body.partition),
     };
     let image = body.options.image.clone().unwrap_or_else(|| partition.default_image.clone());
-    catalog::image(&app.hub, &image)?;
-    let nodes = body
-        .nodes
-        .iter()
-        .map(|node| {
-            let kernel = catalog::kernel_name(&body.options, partition, node);
-            // A default is open to everybody: only a choice is checked for who made it.
-            match &body.options.kernel {
+    let root = catalog::image(&app.hub, &image)?;
+    // Once for all nodes of the try: an import in the middle must not give them two kernels.
+    let mut choices = BTreeMap::new();
+    let mut nodes = Vec::new();
+    for node in &body.nodes {
+        let kernel = catalog::kernel_name(&body.options, partition, node);
+        let choice = match choices.entry(kernel.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(match &body.options.kernel {
+                // A default is open to everybody: only a choice is checked for who made it.
                 Some(kernel) => catalog::kernel(config, &app.hub, kernel, asker)?,
                 None => catalog::find(config, &app.hub, &kernel, asker)?,
-            };
-            node_may_boot(app, node)?;
-            Ok(token::new_deployment(node.clone(), kernel, image.clone()))
-        })
-        .collect::<Answer<Vec<_>>>()?;
+            }),
+        };
+        node_may_boot(app, node)?;
+        let pin = Pin::new(choice.clone(), root.clone());
+        nodes.push(token::new_deployment(node.clone(), kernel, image.clone(), pin));
+    }
     let first = nodes.first().ok_or_else(|| refuse(ErrorKind::User, "the job has no nodes"))?;
     let asked = NewTry {
         job,
+        reference: body.reference,
         restart_count: body.restart_count,
         user: body.user.clone(),
         uid: body.uid,
@@ -85,7 +104,8 @@ fn accept(app: &App, job: JobId, body: &JobRequest) -> Answer<(NewTry, Vec<NewDe
         partition: body.partition.clone(),
         kernel: first.kernel.clone(),
         image,
-        power_off_after: powers_off(partition),
+        // A marked node is out of the scheduler's sight: no other job could preempt this one.
+        power_off_after: powers_off(partition) && !app.engine.preemption.load(Ordering::Relaxed),
     };
     Ok((asked, nodes))
 }
@@ -115,19 +135,29 @@ pub(super) async fn get(
     Path(job): Path<String>,
     Signed { caller, body: () }: Signed<()>,
 ) -> Answer<Json<JobView>> {
-    show(&app, &visible(&app, parse(&job)?, &caller)?)
+    // Prolog comes as SlurmUser or root; nobody else can start a job by looking at it.
+    show(&app, &visible(&app, parse(&job)?, &caller)?, caller.admin)
 }
 
 /// The latest try of a job that the caller may see.
-pub(super) fn visible(app: &App, job: JobId, caller: &Caller) -> Answer<Try> {
-    let latest = app.engine.store.latest_try(job)?;
-    // One answer for "no such job" and "not yours": numbers of other users' jobs are not to be probed.
-    latest.filter(|latest| caller.admin || latest.asked.uid == caller.uid).ok_or_else(|| {
-        refuse(
-            ErrorKind::User,
-            format!("job {job} did not use bare-metal containers, or is not yours"),
-        )
-    })
+fn visible(app: &App, job: JobReference, caller: &Caller) -> Answer<Try> {
+    let exact = |one: &Try| one.asked.reference == job || JobReference::Job(one.asked.job) == job;
+    let mut tries = tries(app, job, caller)?;
+    let last = tries.iter().rposition(exact).unwrap_or_else(|| tries.len().saturating_sub(1));
+    Ok(tries.swap_remove(last))
+}
+
+/// All tries of a job that the caller may see, oldest first: at least one.
+pub(super) fn tries(app: &App, job: JobReference, caller: &Caller) -> Answer<Vec<Try>> {
+    let mut tries = app.engine.store.tries_of(job)?;
+    // An older job of the same number may have been somebody else's.
+    tries.retain(|one| caller.admin || one.asked.uid == caller.uid);
+    if tries.is_empty() {
+        // One answer for "no such job" and "not yours": numbers of others' jobs are not to be probed.
+        let text = format!("job {job} did not use bare-metal containers, or is not yours");
+        return Err(refuse(ErrorKind::User, text));
+    }
+    Ok(tries)
 }
 
 /// Query of the list.
@@ -161,31 +191,15 @@ pub(super) async fn delete(
 ) -> Answer<Json<Option<JobView>>> {
     caller.require_admin()?;
     let Some(latest) = app.engine.store.latest_try(parse(&job)?)? else { return Ok(Json(None)) };
-    end(&app, &latest)?;
+    app.engine.end_try(&latest)?;
     let ended = Try { ended: true, ..latest };
     Ok(Json(Some(view::job(&app.engine.store, &ended)?)))
 }
 
-fn end(app: &App, latest: &Try) -> Answer<()> {
-    if latest.ended {
-        return Ok(());
-    }
-    for one in app.engine.store.deployments_of_try(latest.id)? {
-        app.engine.slurm.say(Word::NoteDrain(one.node));
-        app.engine.apply(one.id, &Event::JobEnded)?;
-    }
-    app.engine.store.end_try(latest.id, now_unix_ns())?;
-    let failed = app.engine.store.deployments_of_try(latest.id)?;
-    if failed.iter().any(|one| one.failure.is_some()) {
-        app.engine.slurm.say(Word::StartNow(latest.asked.job));
-    }
-    Ok(())
-}
-
-fn show(app: &App, one: &Try) -> Answer<Json<JobView>> {
+fn show(app: &App, one: &Try, is_prolog: bool) -> Answer<Json<JobView>> {
     let job = view::job(&app.engine.store, one)?;
     // Slurm starts the job as soon as prolog hears this answer.
-    if job.state == JobState::Ready {
+    if is_prolog && job.state == JobState::Ready {
         for deployment in app.engine.store.deployments_of_try(one.id)? {
             app.engine.apply(deployment.id, &Event::JobStarted)?;
         }

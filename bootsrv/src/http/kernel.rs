@@ -2,15 +2,18 @@
 
 use super::App;
 use super::answer::{Answer, parse, refuse};
-use super::auth::{Signed, claim, require_body};
-use super::image::{upload, used_by};
+use super::auth::Signed;
+use super::image::used_by;
+use super::upload;
 use crate::catalog::{self, Choice};
+use crate::hub::Hub;
 use axum::Json;
 use axum::extract::{Path, Request, State as AppState};
 use protocol::api::KernelView;
 use protocol::boot::Setting;
 use protocol::error::ErrorKind;
 use protocol::names::KernelName;
+use std::path::Path as FilePath;
 
 /// `GET`: all kernels and profiles.
 pub(super) async fn list(
@@ -40,15 +43,8 @@ pub(super) async fn import(
     request: Request,
 ) -> Answer<Json<KernelView>> {
     let name: KernelName = parse(&name)?;
-    let (parts, body) = request.into_parts();
-    let (caller, claimed) = claim(&app, &parts).await?;
-    caller.require_admin()?;
-    let (file, sha256) = upload(&app, body).await?;
-    require_body(&claimed, &sha256)?;
-    let hub = std::sync::Arc::clone(&app.hub);
-    let imported = tokio::task::spawn_blocking(move || hub.import_kernel(&name, file.path()))
-        .await
-        .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))??;
+    let import = move |hub: &Hub, file: &FilePath| hub.import_kernel(&name, file);
+    let imported = upload::import(&app, request, import).await?;
     let choice = catalog::find(
         &app.engine.config,
         &app.hub,
@@ -85,7 +81,7 @@ pub(super) async fn remove(
     if let Some(job) = used_by(&app, |one| on_top.contains(&&one.kernel))?.first() {
         return busy(format!("job {job} runs on it"));
     }
-    app.hub.remove_kernel(&name)?;
+    app.hub.remove_kernel(&name, &app.engine.store)?;
     Ok(Json(()))
 }
 

@@ -11,6 +11,7 @@ mod kernel;
 mod node;
 mod power;
 mod report;
+mod upload;
 
 use crate::deployment::engine::Engine;
 use crate::hub::Hub;
@@ -50,6 +51,7 @@ pub fn public(app: App) -> Router {
         .route("/v1/power/resume", post(power::resume))
         .route("/v1/power/suspend", post(power::suspend))
         .route("/v1/power/resume-fail", post(power::resume_fail))
+        .route("/v1/power/reboot", post(power::reboot))
         .route("/v1/catalog", get(report::catalog))
         .route("/v1/check", post(report::check))
         .route("/v1/nodes", get(node::list).put(node::import))

@@ -5,6 +5,7 @@ use super::answer::{Answer, parse, refuse};
 use super::auth::Signed;
 use crate::clock::now_unix_ns;
 use crate::deployment::{Deployment, State};
+use crate::pin::Pin;
 use crate::power::{Order, Power};
 use crate::slurm_queue::{MAINTENANCE, Word};
 use crate::store::NodeRow;
@@ -99,6 +100,7 @@ pub(super) async fn power(
         let text = format!("node {node} is {} for job {job}", one.state.describe());
         return Err(refuse(ErrorKind::Busy, text));
     }
+    app.engine.fleet.note_by_hand(node, body.action);
     let (answer, result) = oneshot::channel();
     app.engine.fleet.order(node, Order::Admin(body.action, answer));
     let answered = tokio::time::timeout(Duration::from_secs(POWER_SECONDS_MAX), result).await;
@@ -140,10 +142,10 @@ pub(super) async fn maintenance(
     let row = find(&app, &name)?;
     let node = row.definition.name;
     app.engine.store.set_maintenance(&node, body.reason.as_deref())?;
-    app.engine.slurm.say(match body.reason {
-        Some(reason) => Word::Drain(node, format!("{MAINTENANCE}{reason}")),
-        None => Word::Undrain(node),
-    });
+    match body.reason {
+        Some(reason) => app.engine.drain(&node, &format!("{MAINTENANCE}{reason}")),
+        None => app.engine.slurm.say(Word::Undrain(node)),
+    }
     show(&app, &find(&app, &name)?).map(Json)
 }
 
@@ -173,16 +175,16 @@ pub(super) fn boot_default(app: &App, node: &NodeName) -> Answer<()> {
 
 fn boot_with(app: &App, node: &NodeName, options: &JobOptions) -> Answer<()> {
     let config = &app.engine.config;
-    let partition = config.partitions.first().ok_or_else(|| {
+    let partition = config.partition_of(node).ok_or_else(|| {
         refuse(ErrorKind::Site, "bootsrv.toml has no partition, so no default kernel")
     })?;
     let kernel = catalog::kernel_name(options, partition, node);
-    catalog::find(config, &app.hub, &kernel, Asker::default())?;
+    let _kept = app.hub.keep();
+    let choice = catalog::find(config, &app.hub, &kernel, Asker::default())?;
     let image = options.image.clone().unwrap_or_else(|| partition.default_image.clone());
-    catalog::image(&app.hub, &image)?;
-    app.engine
-        .store
-        .add_jobless(&token::new_deployment(node.clone(), kernel, image), now_unix_ns())?;
+    let pin = Pin::new(choice, catalog::image(&app.hub, &image)?);
+    let deployment = token::new_deployment(node.clone(), kernel, image, pin);
+    app.engine.store.add_jobless(&deployment, now_unix_ns())?;
     app.engine.changed.notify_one();
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::App;
 use super::answer::{Answer, parse};
 use super::auth::Signed;
-use super::job::visible;
+use super::job::tries;
 use crate::{catalog, energy_record};
 use axum::Json;
 use axum::extract::{Path, Query, State as AppState};
@@ -18,12 +18,8 @@ pub(super) async fn energy(
     Path(job): Path<String>,
     Signed { caller, body: () }: Signed<()>,
 ) -> Answer<Json<Vec<JobEnergy>>> {
-    let job = parse(&job)?;
-    visible(&app, job, &caller)?;
-    let tries = app.engine.store.tries_of(job)?;
-    // An older job of the same number may have been somebody else's.
-    let own = tries.iter().filter(|one| caller.admin || one.asked.uid == caller.uid);
-    let records = own.map(|one| energy_record::of_try(&app.engine.store, one));
+    let tries = tries(&app, parse(&job)?, &caller)?;
+    let records = tries.iter().map(|one| energy_record::of_try(&app.engine.store, one));
     Ok(Json(records.collect::<Result<_, _>>()?))
 }
 

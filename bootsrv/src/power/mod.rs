@@ -4,14 +4,14 @@ mod controller;
 mod inrush;
 mod worker;
 
-pub use controller::Controller;
+pub use controller::{Controller, Reading};
 
 use crate::clock::now_unix_ns;
 use crate::deployment::{DeploymentId, State};
 use inrush::Inrush;
 use protocol::api::{NodeDefinition, PowerAction};
 use protocol::names::NodeName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -59,6 +59,7 @@ struct Handle {
 pub struct Fleet {
     handles: Arc<Mutex<HashMap<NodeName, Handle>>>,
     held: Arc<Mutex<HashMap<NodeName, i64>>>,
+    by_hand: Arc<Mutex<HashSet<NodeName>>>,
 }
 
 /// A node that asked for the hold script within this time is waiting in iPXE.
@@ -115,10 +116,28 @@ impl Fleet {
         self.handles().get(node).map(|handle| *handle.observed.borrow()).unwrap_or_default()
     }
 
-    /// Notes that a node asked for its script and got the hold script.
-    pub fn note_held(&self, node: &NodeName) {
+    /// Notes that a node asked for its script and got the hold script; gives whether that is new.
+    pub fn note_held(&self, node: &NodeName) -> bool {
+        let now = now_unix_ns();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(node.clone(), now_unix_ns());
+        held.insert(node.clone(), now).is_none_or(|before| now - before > HELD_NS)
+    }
+
+    /// Notes that an admin switched a node by hand: on, it may stay so with nothing to do. A restart
+    /// of bootsrv forgets it; maintenance is remembered.
+    pub fn note_by_hand(&self, node: &NodeName, action: PowerAction) {
+        let mut by_hand = self.by_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        match action {
+            PowerAction::On => drop(by_hand.insert(node.clone())),
+            PowerAction::Off => drop(by_hand.remove(node)),
+            PowerAction::Status => {}
+        }
+    }
+
+    /// Whether an admin has the node on by hand.
+    #[must_use]
+    pub fn is_on_by_hand(&self, node: &NodeName) -> bool {
+        self.by_hand.lock().unwrap_or_else(PoisonError::into_inner).contains(node)
     }
 
     /// Whether a node waits in iPXE, so that it needs no power cycle to boot afresh.

@@ -67,7 +67,7 @@ pub(super) fn start(definition: NodeDefinition, site: Arc<Site>, lines: Lines) {
     let next_sample = Instant::now();
     let worker =
         Worker { definition, site, lines, controller, next_sample, last_sample: None, alike: 0 };
-    tokio::spawn(worker.run());
+    crate::essential::spawn("a node's power worker", worker.run());
 }
 
 impl Worker {
@@ -146,7 +146,7 @@ impl Worker {
         }
         self.sample().await;
         self.wait_for_turn(id).await;
-        if let Err(error) = self.controller.boot_from_network().await {
+        if let Err(error) = self.controller.boot_from_network(self.definition.firmware).await {
             // Nodes that always boot from the network do not need it; others time out with a reason.
             log::warn!("node={}: boot device: {}", self.definition.name, crate::chain(&error));
         }
@@ -256,29 +256,30 @@ impl Worker {
             return;
         }
         let before = now_unix_ns();
-        let reading = self.controller.watts().await;
+        let reading = self.controller.reading().await;
         let after = now_unix_ns();
-        let watts = match reading {
-            Ok(watts) => watts,
+        let (reading, has_meter) = match reading {
+            Ok(reading) => (reading, reading.is_some()),
+            // No answer is no end of the readings: the next may come.
             Err(error) => {
                 log::debug!("node={}: reading: {}", self.definition.name, crate::chain(&error));
-                None
+                (None, true)
             }
         };
-        self.lines.observed.send_modify(|seen| seen.watts = watts);
-        let sample = watts.map(|watts| Sample {
+        self.lines.observed.send_modify(|seen| seen.watts = reading.map(|reading| reading.watts));
+        let sample = reading.map(|reading| {
             // The controller read its meter somewhere between question and answer.
-            unix_ns: before + (after - before) / 2,
-            milliwatts: i64::from(watts) * 1_000,
+            let unix_ns = before + (after - before) / 2;
+            (Sample { unix_ns, milliwatts: i64::from(reading.watts) * 1_000 }, reading.meter)
         });
-        self.note(sample, state);
+        self.note(sample, has_meter, state);
     }
 
-    fn note(&mut self, sample: Option<Sample>, state: State) {
+    fn note(&mut self, sample: Option<(Sample, &str)>, has_meter: bool, state: State) {
         let Some(engine) = self.engine().cloned() else { return };
         let name = &self.definition.name;
-        if let Some(sample) = sample {
-            if let Err(error) = engine.store.add_sample(name, sample) {
+        if let Some((sample, meter)) = sample {
+            if let Err(error) = engine.store.add_sample(name, sample, meter) {
                 log::error!("node={name}: keeping a reading: {}", crate::chain(&error));
             }
             let alike = self.last_sample.is_some_and(|last| {
@@ -287,7 +288,7 @@ impl Worker {
             self.alike = if alike && state == State::Settling { self.alike + 1 } else { 0 };
             self.last_sample = Some(sample);
         }
-        let settled = sample.is_none() || self.alike >= SETTLED_READINGS;
+        let settled = !has_meter || self.alike >= SETTLED_READINGS;
         if state == State::Settling
             && settled
             && let Ok(Some(newest)) = engine.store.newest_on(name)

@@ -1,11 +1,14 @@
 //! Deployments and their marks.
 
 use super::{NewTry, Store, StoreError, parse};
+use crate::clock::SECOND_NS;
 use crate::deployment::{Blame, Deployment, DeploymentId, Failure, Mark, State};
+use crate::pin::Pin;
 use protocol::boot::AppliedSetting;
 use protocol::energy::NodeEnergy;
 use protocol::names::{Digest, ImageName, JobId, KernelName, NodeName, Secret};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::BTreeSet;
 
 /// A deployment to be written, in state [`State::Waiting`].
 #[derive(Debug, Clone)]
@@ -16,14 +19,19 @@ pub struct NewDeployment {
     pub kernel: KernelName,
     /// The image's name.
     pub image: ImageName,
+    /// What both names mean now.
+    pub pin: Pin,
     /// The boot token.
     pub token: Secret,
     /// Its SHA-256, by which the agent is found.
     pub token_sha256: Digest,
 }
 
+/// How long after the first time the secrets go out again to the same boot: a restart of ours.
+const SECRETS_AGAIN_NS: i64 = 30 * SECOND_NS;
+
 const COLUMNS: &str = "id, try, job, node, kernel, image, state, since, blame, reason, \
-                       scripts_served, token IS NULL, secrets_served, boot_id, applied";
+                       scripts_served, token IS NULL, secrets_at IS NOT NULL, boot_id, applied";
 
 impl Store {
     /// Writes a job's try and its deployments, all or none.
@@ -39,10 +47,11 @@ impl Store {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
         transaction.execute(
-            "INSERT INTO try (job, restart_count, user, uid, account, partition, kernel, image, \
-             power_off_after, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO try (job, reference, restart_count, user, uid, account, partition, kernel, \
+             image, power_off_after, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 asked.job.0,
+                asked.reference.to_string(),
                 asked.restart_count,
                 asked.user,
                 asked.uid,
@@ -114,6 +123,33 @@ impl Store {
         Ok(self.select("token_sha256 = ?", params![token_sha256.to_string()])?.pop())
     }
 
+    /// What a deployment boots.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn pin(&self, id: DeploymentId) -> Result<Pin, StoreError> {
+        let sql = "SELECT pin FROM deployment WHERE id = ?";
+        let text: String = self.lock().query_row(sql, [id], |row| row.get(0))?;
+        serde_json::from_str(&text).map_err(|e| StoreError::Row(e.to_string()))
+    }
+
+    /// The artifacts of every deployment that is not released.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn pinned(&self) -> Result<BTreeSet<Digest>, StoreError> {
+        let sql = "SELECT DISTINCT pin FROM deployment WHERE state <> 'released'";
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut artifacts = BTreeSet::new();
+        for text in statement.query_map([], |row| row.get::<_, String>(0))? {
+            let pin: Pin =
+                serde_json::from_str(&text?).map_err(|e| StoreError::Row(e.to_string()))?;
+            artifacts.extend(pin.artifacts());
+        }
+        Ok(artifacts)
+    }
+
     fn select(
         &self,
         rest: &str,
@@ -183,13 +219,21 @@ impl Store {
         Ok(token.map(Secret::new))
     }
 
-    /// Notes that the secrets go out; `false`: they had gone out before.
+    /// Notes that the secrets go out; `false`: they had gone out before. To the same boot they go
+    /// out again for [`SECRETS_AGAIN_NS`], because an answer may be lost with us after this is written.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn take_secrets(&self, id: DeploymentId) -> Result<bool, StoreError> {
-        let sql = "UPDATE deployment SET secrets_served = 1 WHERE id = ? AND secrets_served = 0";
-        Ok(self.lock().execute(sql, [id])? == 1)
+    pub fn take_secrets(
+        &self,
+        id: DeploymentId,
+        boot_id: &str,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE deployment SET secrets_at = coalesce(secrets_at, ?3), secrets_to = ?2 \
+                   WHERE id = ?1 AND (boot_id IS NULL OR boot_id = ?2) AND (secrets_at IS NULL \
+                   OR (secrets_to = ?2 AND ?3 - secrets_at BETWEEN 0 AND ?4))";
+        Ok(self.lock().execute(sql, params![id, boot_id, now, SECRETS_AGAIN_NS])? == 1)
     }
 
     /// Notes what the agent's report says of the running kernel.
@@ -257,15 +301,17 @@ fn insert(
     new: &NewDeployment,
     now: i64,
 ) -> Result<DeploymentId, StoreError> {
+    let pin = serde_json::to_string(&new.pin).map_err(|e| StoreError::Row(e.to_string()))?;
     connection.execute(
-        "INSERT INTO deployment (try, job, node, kernel, image, state, since, token, token_sha256) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO deployment (try, job, node, kernel, image, pin, state, since, token, \
+         token_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             job.map(|(id, _)| id),
             job.map(|(_, job)| job.0),
             new.node.as_str(),
             new.kernel.as_str(),
             new.image.as_str(),
+            pin,
             State::Waiting.name(),
             now,
             new.token.expose(),

@@ -6,6 +6,8 @@
 mod deployments;
 mod nodes;
 mod samples;
+#[cfg(test)]
+mod tests;
 mod tries;
 
 pub use deployments::NewDeployment;
@@ -29,11 +31,12 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
-    /// The file was written by a newer bootsrv.
+    /// The file was written by another bootsrv.
     #[error(
-        "the store {path} has schema {found}, this bootsrv knows {SCHEMA_VERSION}: install the newer bootsrv again"
+        "the store {path} has schema {found}, this bootsrv needs {SCHEMA_VERSION}: install the bootsrv that \
+         wrote it, or, while all nodes are off, move the file away and import the nodes again"
     )]
-    TooNew {
+    OtherSchema {
         /// The file.
         path: PathBuf,
         /// Its version.
@@ -47,7 +50,7 @@ pub enum StoreError {
     Row(String),
 }
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// The open store.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ impl Store {
     /// Opens or makes the store. It holds controllers' passwords, so only its owner may read it.
     ///
     /// # Errors
-    /// When it cannot be opened, or was written by a newer version.
+    /// When it cannot be opened, or has another schema.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let open = |source| StoreError::Open { path: path.into(), source };
         let connection = Connection::open(path).map_err(open)?;
@@ -91,7 +94,7 @@ impl Store {
                 ))?;
             }
             SCHEMA_VERSION => {}
-            _ => return Err(StoreError::TooNew { path: path.into(), found }),
+            _ => return Err(StoreError::OtherSchema { path: path.into(), found }),
         }
         Ok(Self { connection: Mutex::new(connection) })
     }

@@ -1,6 +1,6 @@
 //! Nodes as the site defined them.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, parse};
 use protocol::api::NodeDefinition;
 use protocol::names::NodeName;
 use rusqlite::{OptionalExtension, Row, params};
@@ -88,6 +88,19 @@ impl Store {
         let sql = "SELECT kept_drain FROM node WHERE name = ?";
         let found = self.lock().query_row(sql, [name.as_str()], |row| row.get(0)).optional()?;
         Ok(found.flatten())
+    }
+
+    /// All remembered drains.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn kept_drains(&self) -> Result<Vec<(NodeName, String)>, StoreError> {
+        let sql = "SELECT name, kept_drain FROM node WHERE kept_drain IS NOT NULL";
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+        rows.map(|row| row.map_err(StoreError::from).and_then(|(n, r)| Ok((parse(&n)?, r))))
+            .collect()
     }
 
     /// Sets or ends an admin's maintenance; `false`: there is no such node.

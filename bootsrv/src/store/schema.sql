@@ -11,6 +11,7 @@ CREATE TABLE node (
 CREATE TABLE try (
     id              INTEGER PRIMARY KEY,
     job             INTEGER NOT NULL,
+    reference       TEXT NOT NULL,          -- as Slurm's commands name it: 42, 42_7, 42+1
     restart_count   INTEGER NOT NULL,
     user            TEXT NOT NULL,
     uid             INTEGER NOT NULL,
@@ -31,6 +32,7 @@ CREATE TABLE deployment (
     node           TEXT NOT NULL,
     kernel         TEXT NOT NULL,
     image          TEXT NOT NULL,
+    pin            TEXT NOT NULL,           -- pin::Pin as JSON: what the two names meant
     state          TEXT NOT NULL,
     since          INTEGER NOT NULL,        -- unix ns
     blame          TEXT,
@@ -38,7 +40,8 @@ CREATE TABLE deployment (
     token          TEXT,                    -- until it was fetched
     token_sha256   TEXT NOT NULL,
     scripts_served INTEGER NOT NULL DEFAULT 0,
-    secrets_served INTEGER NOT NULL DEFAULT 0,
+    secrets_at     INTEGER,                 -- first handed out, unix ns
+    secrets_to     TEXT,                    -- the boot id they went to
     boot_id        TEXT,
     applied        TEXT NOT NULL DEFAULT '[]',
     energy         TEXT                     -- protocol::energy::NodeEnergy once released
@@ -58,5 +61,6 @@ CREATE TABLE sample (
     node       TEXT NOT NULL,
     at         INTEGER NOT NULL,            -- unix ns
     milliwatts INTEGER NOT NULL,
+    meter      TEXT NOT NULL,               -- power::Reading's: ipmi-dcmi, ipmi-sdr
     PRIMARY KEY (node, at)
 ) STRICT, WITHOUT ROWID;

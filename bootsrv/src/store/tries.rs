@@ -1,7 +1,8 @@
 //! Tries: what a job asked, once for each time it was (re)started.
 
 use super::{Store, StoreError, parse};
-use protocol::names::{ImageName, JobId, KernelName};
+use crate::deployment::Blame;
+use protocol::names::{ImageName, JobId, JobReference, KernelName};
 use rusqlite::{OptionalExtension, Row, params};
 
 /// A try to be written.
@@ -9,6 +10,8 @@ use rusqlite::{OptionalExtension, Row, params};
 pub struct NewTry {
     /// The job.
     pub job: JobId,
+    /// The job as Slurm's commands name it.
+    pub reference: JobReference,
     /// How often it was requeued before.
     pub restart_count: u32,
     /// User name.
@@ -41,7 +44,7 @@ pub struct Try {
 }
 
 const COLUMNS: &str = "id, job, restart_count, user, uid, account, partition, kernel, image, \
-                       power_off_after, created, ended IS NOT NULL";
+                       power_off_after, created, ended IS NOT NULL, reference";
 
 impl Store {
     /// The latest try of a job.
@@ -55,13 +58,63 @@ impl Store {
         found.transpose()
     }
 
-    /// All tries of a job, oldest first.
+    /// The try with that key.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn tries_of(&self, job: JobId) -> Result<Vec<Try>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM try WHERE job = ? ORDER BY id");
-        self.lock().prepare_cached(&sql)?.query_map([job.0], read)?.map(|row| row?).collect()
+    pub fn one_try(&self, id: i64) -> Result<Option<Try>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM try WHERE id = ?");
+        let connection = self.lock();
+        let found = connection.prepare_cached(&sql)?.query_row([id], read).optional()?;
+        found.transpose()
+    }
+
+    /// All tries of a job, oldest first. A plain id stands for the tasks of that array and the
+    /// components of that heterogeneous job too: these in the order of their numbers.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn tries_of(&self, job: JobReference) -> Result<Vec<Try>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM try WHERE reference = ?1 OR job = ?2 \
+             OR reference GLOB ?1 || '[_+]*' AND ?2 IS NOT NULL ORDER BY id"
+        );
+        let id = match job {
+            JobReference::Job(id) => Some(id.0),
+            JobReference::ArrayTask(..) | JobReference::Component(..) => None,
+        };
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let found = statement.query_map(params![job.to_string(), id], read)?;
+        let mut tries: Vec<Try> = found.map(|row| row?).collect::<Result<_, _>>()?;
+        tries.sort_by_key(|one| (one.asked.reference.part(), one.id));
+        Ok(tries)
+    }
+
+    /// How many tries of a job, up to the given one and with it, a node's fault has ended.
+    ///
+    /// A number is used anew some day: slurmctld counts a job's starts from 0, so the tries before
+    /// one that did not count on are an older job's.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn failed_tries(&self, job: JobId, up_to: i64) -> Result<u32, StoreError> {
+        let sql = "SELECT restart_count, EXISTS (SELECT 1 FROM deployment d \
+                   WHERE d.try = try.id AND d.blame = ?) \
+                   FROM try WHERE job = ? AND id <= ? ORDER BY id DESC";
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![Blame::Node.name(), job.0, up_to])?;
+        let (mut failed, mut later) = (0, None);
+        while let Some(row) = rows.next()? {
+            let restart_count: u32 = row.get(0)?;
+            if later.is_some_and(|later| restart_count >= later) {
+                break;
+            }
+            later = Some(restart_count);
+            failed += u32::from(row.get::<_, bool>(1)?);
+        }
+        Ok(failed)
     }
 
     /// The newest tries, newest first: those with a node not released yet, or the last `limit`.
@@ -95,14 +148,16 @@ impl Store {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<Try, StoreError>> {
     let (kernel, image): (String, String) = (row.get(7)?, row.get(8)?);
-    let (kernel, image) = match (parse(&kernel), parse(&image)) {
-        (Ok(kernel), Ok(image)) => (kernel, image),
-        (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+    let reference: String = row.get(12)?;
+    let (kernel, image, reference) = match (parse(&kernel), parse(&image), parse(&reference)) {
+        (Ok(kernel), Ok(image), Ok(reference)) => (kernel, image, reference),
+        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => return Ok(Err(error)),
     };
     Ok(Ok(Try {
         id: row.get(0)?,
         asked: NewTry {
             job: JobId(row.get(1)?),
+            reference,
             restart_count: row.get(2)?,
             user: row.get(3)?,
             uid: row.get(4)?,

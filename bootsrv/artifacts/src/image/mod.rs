@@ -13,12 +13,12 @@ use crate::hub::{Hub, HubError};
 use crate::program::ProgramError;
 use crate::squashfs;
 use crate::unpack::{Limited, Tee};
-use program_lookup::{DirectoryRoot, Root, is_program};
+use program_lookup::{Entries, is_program};
 use protocol::boot::{ArtifactRef, Mount};
 use protocol::names::ImageName;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Tried in this order when the caller names no init.
 pub const DEFAULT_INITS: [&str; 2] = ["/usr/lib/bare-metal-container/init", "/sbin/init"];
@@ -52,14 +52,6 @@ pub struct ImageOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// The directory is not there.
-    #[error("image directory {path:?}")]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
     /// The archive is refused.
     #[error("read image archive")]
     Tar(#[source] TarError),
@@ -82,29 +74,8 @@ pub enum ImageError {
     },
 }
 
-/// Imports a root file system from a directory, which the caller must be able to read wholly. An
+/// Imports a root file system from a tar archive: plain, gzip, xz or zstd. An
 /// existing image of that name is replaced; what it referred to stays until [`Hub::sweep`].
-///
-/// # Errors
-/// When the directory cannot be read, lacks an init, or something cannot be written.
-pub fn import_dir(
-    hub: &Hub,
-    name: ImageName,
-    directory: &Path,
-    options: &ImageOptions,
-) -> Result<Image, ImageError> {
-    let fail = |source| ImageError::Directory { path: directory.to_owned(), source };
-    // A directory called `-` or one that starts with `-` would be an option to mksquashfs.
-    let directory = directory.canonicalize().map_err(fail)?;
-    let init = choose_init(&DirectoryRoot::new(&directory), options)?;
-    store(hub, name, init, options, |output| {
-        squashfs::from_directory(&directory, output).map_err(ImageError::Squashfs)?;
-        Ok(None)
-    })
-}
-
-/// Imports a root file system from a tar archive: plain, gzip, xz or zstd. Replaces like
-/// [`import_dir`].
 ///
 /// # Errors
 /// When the archive is damaged, hostile or too large, lacks an init, or something cannot be written.
@@ -114,29 +85,47 @@ pub fn import_tar(
     archive: impl Read,
     options: &ImageOptions,
 ) -> Result<Image, ImageError> {
-    store(hub, name, Vec::new(), options, |output| {
-        let plain = compression::plain(archive).map_err(|error| ImageError::Tar(error.into()))?;
-        let mut running = squashfs::from_tar(output).map_err(ImageError::Squashfs)?;
-        let Some(writer) = running.input() else {
-            return Err(ImageError::Tar(io::Error::from(io::ErrorKind::BrokenPipe).into()));
-        };
-        let reader = Limited::new(plain, ROOT_BYTES_MAX);
-        let mut tee = Tee { reader, writer, writer_failed: false };
-        let watched = tar_watch::watch(&mut tee);
-        let writer_failed = tee.writer_failed;
-        drop(tee);
-        match watched {
-            Err(error) if !writer_failed => Err(ImageError::Tar(error)),
-            // mksquashfs stopped reading: its own message says why.
-            result => {
-                running.finish().map_err(ImageError::Squashfs)?;
-                choose_init(&result.map_err(ImageError::Tar)?, options).map(Some)
-            }
-        }
-    })
+    let fail = |source| ImageError::Hub { name: name.clone(), source };
+    let scratch = hub.store().scratch().map_err(|source| fail(source.into()))?;
+    let file = scratch.join("squashfs");
+    let init = convert(archive, &file, options)?;
+    let put = || {
+        let change = hub.change()?;
+        let squashfs = change.adopt(&file)?;
+        let image = Image { name: name.clone(), squashfs, init, mounts: options.mounts.clone() };
+        change.put(&image)?;
+        Ok(image)
+    };
+    put().map_err(fail)
 }
 
-fn choose_init(root: &impl Root, options: &ImageOptions) -> Result<Vec<String>, ImageError> {
+/// Writes the squashfs file and gives what becomes PID 1.
+fn convert(
+    archive: impl Read,
+    output: &Path,
+    options: &ImageOptions,
+) -> Result<Vec<String>, ImageError> {
+    let plain = compression::plain(archive).map_err(|error| ImageError::Tar(error.into()))?;
+    let mut running = squashfs::from_tar(output).map_err(ImageError::Squashfs)?;
+    let Some(writer) = running.input() else {
+        return Err(ImageError::Tar(io::Error::from(io::ErrorKind::BrokenPipe).into()));
+    };
+    let reader = Limited::new(plain, ROOT_BYTES_MAX);
+    let mut tee = Tee { reader, writer, writer_failed: false };
+    let watched = tar_watch::watch(&mut tee);
+    let writer_failed = tee.writer_failed;
+    drop(tee);
+    match watched {
+        Err(error) if !writer_failed => Err(ImageError::Tar(error)),
+        // mksquashfs stopped reading: its own message says why.
+        result => {
+            running.finish().map_err(ImageError::Squashfs)?;
+            choose_init(&result.map_err(ImageError::Tar)?, options)
+        }
+    }
+}
+
+fn choose_init(root: &Entries, options: &ImageOptions) -> Result<Vec<String>, ImageError> {
     let candidates: Vec<String> = match options.init.first() {
         Some(program) => vec![program.clone()],
         None => DEFAULT_INITS.map(str::to_owned).into(),
@@ -147,29 +136,6 @@ fn choose_init(root: &impl Root, options: &ImageOptions) -> Result<Vec<String>, 
         Some(program) => Ok(vec![program.clone()]),
         None => Err(ImageError::NoInit { candidates }),
     }
-}
-
-/// Lets `make` write the squashfs file and puts the image into the hub; what `make` returns
-/// replaces `init`.
-fn store(
-    hub: &Hub,
-    name: ImageName,
-    init: Vec<String>,
-    options: &ImageOptions,
-    make: impl FnOnce(&Path) -> Result<Option<Vec<String>>, ImageError>,
-) -> Result<Image, ImageError> {
-    let fail = |source| ImageError::Hub { name: name.clone(), source };
-    let scratch = hub.store().scratch().map_err(|source| fail(source.into()))?;
-    let file = scratch.join("squashfs");
-    let init = make(&file)?.unwrap_or(init);
-    let put = || {
-        let change = hub.change()?;
-        let squashfs = change.adopt(&file)?;
-        let image = Image { name: name.clone(), squashfs, init, mounts: options.mounts.clone() };
-        change.put(&image)?;
-        Ok(image)
-    };
-    put().map_err(fail)
 }
 
 #[cfg(test)]

@@ -1,79 +1,39 @@
 //! Is there a program at this path of a root file system? Links are followed inside of the root.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
 /// As many links as Linux follows (path_resolution(7)).
 const LINKS_MAX: u32 = 40;
 
-/// What stands at a path.
+/// What stands at a path; directories and other files are not needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
     /// A symbolic link and its target.
     Link(String),
     /// A file that may be executed by someone.
     Program,
-    /// Anything else: a directory, a file, or nothing.
-    Other,
 }
 
-/// A root file system that can be asked; paths are normalised and have no leading slash.
-pub(super) trait Root {
-    /// What stands there, the last part not followed.
-    fn node(&self, path: &str) -> Node;
-}
-
-/// A root file system in a directory.
-#[derive(Debug)]
-pub(super) struct DirectoryRoot<'a> {
-    directory: &'a Path,
-}
-
-impl<'a> DirectoryRoot<'a> {
-    pub(super) fn new(directory: &'a Path) -> Self {
-        Self { directory }
-    }
-}
-
-impl Root for DirectoryRoot<'_> {
-    fn node(&self, path: &str) -> Node {
-        let path = self.directory.join(path);
-        let Ok(metadata) = fs::symlink_metadata(&path) else { return Node::Other };
-        if metadata.is_symlink() {
-            let target = fs::read_link(&path).unwrap_or_default();
-            Node::Link(target.to_string_lossy().into_owned())
-        } else if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
-            Node::Program
-        } else {
-            Node::Other
-        }
-    }
-}
-
-/// A root file system as an archive told it: links and programs only.
-impl Root for HashMap<String, Node> {
-    fn node(&self, path: &str) -> Node {
-        self.get(path).cloned().unwrap_or(Node::Other)
-    }
-}
+/// A root file system as an archive told it: links and programs only, by paths that are normalised
+/// and have no leading slash.
+pub(super) type Entries = HashMap<String, Node>;
 
 /// Whether `path` leads to a program.
-pub(super) fn is_program(root: &impl Root, path: &str) -> bool {
+pub(super) fn is_program(root: &Entries, path: &str) -> bool {
     // The parts still to walk, the next one last.
     let mut waiting: Vec<String> = reversed_parts(path);
     let mut walked: Vec<String> = Vec::new();
     let mut links = 0;
-    let mut node = Node::Other;
+    let mut node = None;
     while let Some(part) = waiting.pop() {
         if part == ".." {
             walked.pop();
             continue;
         }
         walked.push(part);
-        node = root.node(&walked.join("/"));
-        if let Node::Link(target) = &node {
+        node = root.get(&walked.join("/"));
+        if let Some(Node::Link(target)) = node {
             links += 1;
             if links > LINKS_MAX {
                 return false;
@@ -85,7 +45,7 @@ pub(super) fn is_program(root: &impl Root, path: &str) -> bool {
             waiting.extend(reversed_parts(target));
         }
     }
-    node == Node::Program
+    node == Some(&Node::Program)
 }
 
 fn reversed_parts(path: &str) -> Vec<String> {

@@ -1,9 +1,8 @@
 //! Looks at an image's archive on its way into `mksquashfs`: refuses what is hostile, and keeps
 //! what is needed to know whether the init is there.
 
-use super::program_lookup::Node;
+use super::program_lookup::{Entries, Node};
 use crate::unpack::{self, ArchiveError};
-use std::collections::HashMap;
 use std::io::{self, Read};
 
 /// Most entries of an image; a large scientific image has about half a million.
@@ -16,9 +15,9 @@ pub enum TarError {
     /// The archive is damaged or hostile.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// There is nothing in it.
-    #[error("the archive is empty or no tar archive")]
-    Empty,
+    /// There is nothing in it, or it is something else.
+    #[error("it is empty or no tar archive")]
+    NotATar,
 }
 
 impl From<io::Error> for TarError {
@@ -28,12 +27,15 @@ impl From<io::Error> for TarError {
 }
 
 /// Reads the archive to the end of its data and returns its links and programs by path.
-pub(super) fn watch(mut reader: impl Read) -> Result<HashMap<String, Node>, TarError> {
-    let mut nodes = HashMap::new();
+pub(super) fn watch(mut reader: impl Read) -> Result<Entries, TarError> {
+    let mut nodes = Entries::new();
     let mut count = 0;
     let mut archive = tar::Archive::new(&mut reader);
     for entry in archive.entries()? {
-        let entry = entry?;
+        let entry = entry.map_err(|error| match count {
+            0 => TarError::NotATar,
+            _ => error.into(),
+        })?;
         count += 1;
         if count > ENTRIES_MAX {
             return Err(ArchiveError::TooManyEntries { max: ENTRIES_MAX }.into());
@@ -59,7 +61,7 @@ pub(super) fn watch(mut reader: impl Read) -> Result<HashMap<String, Node>, TarE
         };
     }
     if count == 0 {
-        return Err(TarError::Empty);
+        return Err(TarError::NotATar);
     }
     // What follows the end mark belongs to nobody, but the sender must get rid of it.
     io::copy(&mut reader, &mut io::sink())?;

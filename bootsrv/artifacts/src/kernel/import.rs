@@ -1,22 +1,16 @@
-//! Imports: from a package or from files to three artifacts and one hub entry.
+//! Imports: from a package to three artifacts and one hub entry.
 
 use super::initrd::{AgentError, Payload};
 use super::module_order::{LoadOrder, module_name};
-use super::module_tree::{BUILD_LINKS, ModuleTree, TreeError};
+use super::module_tree::{ModuleTree, TreeError};
 use super::{Kernel, PackageError, package, vmlinuz};
 use crate::hub::{Change, Hub, HubError};
 use crate::squashfs;
 use crate::store::StoreError;
 use protocol::boot::ArtifactRef;
 use protocol::names::KernelName;
-use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-
-/// Most files of a module tree that is imported from a directory.
-const FILES_MAX: usize = 100_000;
-/// Deepest directory of a module tree.
-const DEPTH_MAX: usize = 32;
+use std::path::PathBuf;
 
 /// What the site puts into every initrd.
 #[derive(Debug, Clone)]
@@ -69,11 +63,15 @@ pub enum KernelError {
         /// The module tree's directory name.
         modules: String,
     },
-    /// The modules directory is not named like a release.
-    #[error("{path:?} is not named like a kernel release")]
-    NotARelease {
-        /// The directory.
-        path: PathBuf,
+    /// The modules are another kernel's, whatever their directory is called.
+    #[error("the kernel file is release {kernel}, its module {file} was built for {module}")]
+    ForeignModules {
+        /// What the kernel file says.
+        kernel: String,
+        /// A module's file.
+        file: String,
+        /// What that module says.
+        module: String,
     },
     /// The store or the hub failed.
     #[error("store kernel {name}")]
@@ -99,31 +97,6 @@ pub fn import_package(
     let import = Import::new(hub, name, options)?;
     let tree = package::unpack(package, import.scratch.path(), &options.left_out)
         .map_err(KernelError::Package)?;
-    import.finish(&tree)
-}
-
-/// Imports a kernel file and its modules directory (`…/RELEASE`), e.g. a kernel built by hand.
-/// Replaces like [`import_package`].
-///
-/// # Errors
-/// As [`import_package`].
-pub fn import_tree(
-    hub: &Hub,
-    name: KernelName,
-    vmlinuz: &Path,
-    modules: &Path,
-    options: &ImportOptions,
-) -> Result<Kernel, KernelError> {
-    let release = modules
-        .file_name()
-        .and_then(|name| name.to_str())
-        .filter(|name| super::is_release(name))
-        .ok_or_else(|| KernelError::NotARelease { path: modules.to_owned() })?;
-    let import = Import::new(hub, name, options)?;
-    let fail = |source| KernelError::Vmlinuz { path: vmlinuz.to_owned(), source };
-    fs::copy(vmlinuz, import.scratch.join("vmlinuz")).map_err(fail)?;
-    let tree = ModuleTree::new(import.scratch.join("tree"), release, &options.left_out);
-    copy_tree(modules, &tree).map_err(|source| import.tree_error(source))?;
     import.finish(&tree)
 }
 
@@ -199,8 +172,12 @@ impl<'a> Import<'a> {
                 modules: tree.release().to_owned(),
             });
         }
+        let tables = tree.index(self.scratch.path()).map_err(|source| self.tree_error(source))?;
+        let built_for = tree.built_for(&tables).map_err(|source| self.tree_error(source))?;
+        if let Some((file, module)) = built_for.filter(|(_, module)| *module != kernel) {
+            return Err(KernelError::ForeignModules { kernel, file, module });
+        }
         let build = || {
-            let tables = tree.index(self.scratch.path())?;
             let order = self.payload.write(tree, &tables, &initrd)?;
             tree.write_squashfs(&modules)?;
             Ok(order)
@@ -240,31 +217,4 @@ impl<'a> Import<'a> {
         };
         put().map_err(|source| KernelError::Hub { name: self.name.clone(), source })
     }
-}
-
-/// Copies the regular files of a modules directory; links and what depmod writes anew stay behind.
-fn copy_tree(source: &Path, tree: &ModuleTree<'_>) -> Result<(), TreeError> {
-    let mut waiting = vec![(source.to_owned(), Vec::<String>::new())];
-    let mut files = 0;
-    while let Some((directory, parts)) = waiting.pop() {
-        let fail = |source| TreeError::File { path: directory.clone(), source };
-        for entry in fs::read_dir(&directory).map_err(fail)? {
-            let entry = entry.map_err(fail)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let kind = entry.file_type().map_err(fail)?;
-            let mut parts = parts.clone();
-            parts.push(name.clone());
-            files += 1;
-            if files > FILES_MAX || parts.len() > DEPTH_MAX {
-                return Err(fail(io::ErrorKind::FileTooLarge.into()));
-            }
-            if kind.is_dir() && !(parts.len() == 1 && BUILD_LINKS.contains(&name.as_str())) {
-                waiting.push((entry.path(), parts));
-            } else if kind.is_file() {
-                let file = File::open(entry.path()).map_err(fail)?;
-                tree.place(&parts.iter().map(String::as_str).collect::<Vec<_>>(), file)?;
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Kernels: a kernel file, an initrd with the node agent in it, and the module tree as squashfs.
 //!
-//! Imported from a Debian package or from files; the package's scripts are never run.
+//! Imported from a Debian package; its scripts are never run.
 
 mod import;
 mod initrd;
@@ -9,7 +9,7 @@ mod module_tree;
 mod package;
 mod vmlinuz;
 
-pub use import::{ImportOptions, KernelError, import_package, import_tree, rebuild_initrd};
+pub use import::{ImportOptions, KernelError, import_package, rebuild_initrd};
 pub use initrd::{AgentError, DEFAULT_MODULES, HARDWARE_MODULES};
 pub use module_order::{LoadOrder, ModuleTables, module_name};
 pub use module_tree::{DESKTOP_DIRECTORIES, TreeError};

@@ -51,6 +51,11 @@ impl ModuleTables {
         tables
     }
 
+    /// One of the module files, if there is any.
+    pub(super) fn any_file(&self) -> Option<&str> {
+        self.files.values().next().map(|(file, _)| file.as_str())
+    }
+
     /// The load order for `wanted` names; `-` and `_` are the same in a module's name.
     #[must_use]
     pub fn load_order<'a>(&self, wanted: impl IntoIterator<Item = &'a str>) -> LoadOrder {

@@ -138,6 +138,17 @@ impl<'a> ModuleTree<'a> {
         read(&path, FILE_BYTES_MAX).map_err(|source| TreeError::File { path, source })
     }
 
+    /// The release that a module says it was built for, with the module's file; `None`: it does not
+    /// say. One stands for all: trees are mixed up as a whole.
+    pub(super) fn built_for(
+        &self,
+        tables: &ModuleTables,
+    ) -> Result<Option<(String, String)>, TreeError> {
+        let Some(file) = tables.any_file() else { return Ok(None) };
+        let module = self.module(file)?;
+        Ok(vermagic_release(&module).map(|release| (file.to_owned(), release)))
+    }
+
     pub(super) fn write_squashfs(&self, output: &Path) -> Result<(), TreeError> {
         Ok(squashfs::from_modules(&self.root, output)?)
     }
@@ -151,6 +162,15 @@ impl<'a> ModuleTree<'a> {
             Err(source) => Err(TreeError::File { path, source }),
         }
     }
+}
+
+/// The first word of a module's `vermagic` (include/linux/vermagic.h).
+fn vermagic_release(module: &[u8]) -> Option<String> {
+    const KEY: &[u8] = b"\0vermagic=";
+    let at = module.windows(KEY.len()).position(|window| window == KEY)?;
+    let text = module.get(at + KEY.len()..)?;
+    let word = text.split(|byte| byte.is_ascii_whitespace() || *byte == 0).next()?;
+    std::str::from_utf8(word).ok().map(str::to_owned)
 }
 
 fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {

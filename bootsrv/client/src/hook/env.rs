@@ -3,10 +3,11 @@
 
 use protocol::error::ErrorKind;
 use protocol::job_env::{
+    SLURM_ARRAY_JOB_ID, SLURM_ARRAY_TASK_ID, SLURM_HET_JOB_ID, SLURM_HET_JOB_OFFSET,
     SLURM_JOB_ACCOUNT, SLURM_JOB_ID, SLURM_JOB_NODELIST, SLURM_JOB_PARTITION,
     SLURM_JOB_RESTART_COUNT, SLURM_JOB_UID, SLURM_JOB_USER,
 };
-use protocol::names::{InvalidName, JobId, NodeName};
+use protocol::names::{InvalidName, JobId, JobReference, NodeName};
 use protocol::node_list::{self, InvalidNodeList};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -45,6 +46,12 @@ pub enum HookError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// The site's own script took all the time there was.
+    #[error("{program} took too long and was ended")]
+    ScriptLate {
+        /// Its path.
+        program: String,
     },
     /// The file named by `SLURM_RESUME_FILE` is not what Slurm writes.
     #[error("cannot use the resume file {path}: {reason}")]
@@ -99,12 +106,38 @@ impl Environment {
         Ok(self.required(SLURM_JOB_ID)?.parse()?)
     }
 
+    /// The job as Slurm's commands name it.
+    ///
+    /// # Errors
+    /// When a variable has not its form.
+    pub fn job_reference(&self) -> Result<JobReference, HookError> {
+        let pair = |id, part| Some((self.text(id)?, self.text(part)?));
+        if let Some((array, task)) = pair(SLURM_ARRAY_JOB_ID, SLURM_ARRAY_TASK_ID) {
+            let task = number(SLURM_ARRAY_TASK_ID, task)?;
+            return Ok(JobReference::ArrayTask(array.parse()?, task));
+        }
+        if let Some((first, offset)) = pair(SLURM_HET_JOB_ID, SLURM_HET_JOB_OFFSET) {
+            let offset = number(SLURM_HET_JOB_OFFSET, offset)?;
+            return Ok(JobReference::Component(first.parse()?, offset));
+        }
+        self.job().map(JobReference::Job)
+    }
+
     /// The job's partition.
     ///
     /// # Errors
     /// When it is not set.
     pub fn partition(&self) -> Result<String, HookError> {
         self.required(SLURM_JOB_PARTITION)
+    }
+
+    /// How often the job was requeued.
+    ///
+    /// # Errors
+    /// When it is not a number.
+    pub fn restart_count(&self) -> Result<u32, HookError> {
+        let text = self.text(SLURM_JOB_RESTART_COUNT).unwrap_or_else(|| "0".into());
+        number(SLURM_JOB_RESTART_COUNT, text)
     }
 
     /// Everything slurmctld says about a job.
@@ -114,11 +147,9 @@ impl Environment {
     pub fn job_facts(&self) -> Result<JobFacts, HookError> {
         Ok(JobFacts {
             job: self.job()?,
+            reference: self.job_reference()?,
             nodes: node_list::expand(&self.required(SLURM_JOB_NODELIST)?)?,
-            restart_count: number(
-                SLURM_JOB_RESTART_COUNT,
-                self.text(SLURM_JOB_RESTART_COUNT).unwrap_or_else(|| "0".into()),
-            )?,
+            restart_count: self.restart_count()?,
             user: self.required(SLURM_JOB_USER)?,
             uid: number(SLURM_JOB_UID, self.required(SLURM_JOB_UID)?)?,
             // What printf(3) makes of no account at all (seen with Slurm 22.05).
@@ -137,6 +168,8 @@ fn number(name: &'static str, value: String) -> Result<u32, HookError> {
 pub struct JobFacts {
     /// The job.
     pub job: JobId,
+    /// The job as Slurm's commands name it.
+    pub reference: JobReference,
     /// Its nodes.
     pub nodes: Vec<NodeName>,
     /// How often it was requeued.
@@ -174,6 +207,17 @@ mod tests {
         assert_eq!(facts.account, None);
         let facts = environment(&[("SLURM_JOB_ACCOUNT", "(null)")]).job_facts().unwrap();
         assert_eq!(facts.account, None);
+    }
+
+    #[test]
+    fn tasks_and_components_are_named_as_slurm_names_them() {
+        let reference =
+            |extra: &[(&str, &str)]| environment(extra).job_facts().unwrap().reference.to_string();
+        assert_eq!(reference(&[]), "7");
+        let task = [("SLURM_ARRAY_JOB_ID", "5"), ("SLURM_ARRAY_TASK_ID", "0")];
+        assert_eq!(reference(&task), "5_0");
+        let component = [("SLURM_HET_JOB_ID", "6"), ("SLURM_HET_JOB_OFFSET", "1")];
+        assert_eq!(reference(&component), "6+1");
     }
 
     #[test]

@@ -141,6 +141,9 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::{Fake, Rules};
+    use crate::wire::suite::CipherSuite;
+    use std::sync::{Arc, Mutex};
 
     #[test]
     fn boot_flags_are_read() {
@@ -153,6 +156,27 @@ mod tests {
         assert!(!BootFlags::parse(&[1, 0x85, 0x80, 0x04]).unwrap().valid);
         assert!(BootFlags::parse(&[1, 4, 0x80, 0x04]).is_err());
         assert!(BootFlags::parse(&[1, 5, 0x80]).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_firmware_is_told_with_the_device() {
+        for (firmware, expected) in [(Firmware::Legacy, 0x80), (Firmware::Efi, 0xA0)] {
+            let flags = Arc::new(Mutex::new(Vec::new()));
+            let seen = Arc::clone(&flags);
+            let answer = Box::new(move |_, command, data: &[u8]| {
+                if command == SET_BOOT_OPTIONS && data.first() == Some(&BOOT_FLAGS) {
+                    seen.lock().unwrap().extend_from_slice(data);
+                }
+                (0, vec![])
+            });
+            let (suite, login_privilege, session_privilege) = (CipherSuite::Sha256, 4, 4);
+            let rules = Rules { suite, login_privilege, session_privilege, answer };
+            let fake = Fake::start(rules).await;
+            let mut client = fake.connect().await.unwrap();
+            client.set_next_boot(BootDevice::Pxe, firmware).await.unwrap();
+            // Valid, next boot only, the firmware's bit; device 1 from bit 2 on.
+            assert_eq!(flags.lock().unwrap()[..], [5, expected, 0x04, 0, 0, 0]);
+        }
     }
 
     #[test]

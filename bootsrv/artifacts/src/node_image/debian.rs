@@ -1,8 +1,7 @@
 //! Builds a node image from a Debian mirror: slurmd, munge, and an init of our own instead of
 //! systemd, because a node runs for one job and every started program costs its boot.
 //!
-//! The result is a directory or a tar archive for [`crate::image`]. No secret gets into it: keys
-//! and identities come from bootsrv at each boot. It must not know bootsrv's store.
+//! No secret gets into it: keys and identities come from bootsrv at each boot.
 
 use crate::program::{Program, ProgramError};
 use std::fs::{self, Permissions};
@@ -12,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The image's first process; its path in the image is [`crate::image::DEFAULT_INITS`]`[0]`.
-pub const INIT: &str = include_str!("../node-image/init");
+pub const INIT: &str = include_str!("../../node-image/init");
 /// What is done to the root after the packages are there.
-const FINISH: &str = include_str!("../node-image/finish");
+const FINISH: &str = include_str!("../../node-image/finish");
 
 /// Always in the image: what init, the settings and Slurm itself need.
 pub const PACKAGES: [&str; 6] = ["slurmd", "slurm-client", "munge", "iproute2", "kmod", "procps"];
@@ -39,16 +38,12 @@ const EXCLUDED_PATHS: [&str; 6] = [
 pub struct NodeImageOptions {
     /// Debian's suite, e.g. `bookworm`; its slurmd must fit the site's slurmctld.
     pub suite: String,
-    /// Whole lines of sources.list(5), e.g. `deb http://deb.debian.org/debian bookworm main`.
-    pub sources: Vec<String>,
+    /// Where packages come from, e.g. `http://deb.debian.org/debian`.
+    pub mirror: String,
     /// Packages beside [`PACKAGES`].
     pub packages: Vec<String>,
-    /// Where it goes: `….tar`, `….tar.zst`, `….tar.xz`, `….tar.gz`, or a directory that does not
-    /// exist or is empty.
+    /// The tar archive to write; an absolute path.
     pub output: PathBuf,
-    /// Newest time of a file in the image, in seconds since 1970, so that two builds of the same
-    /// packages are equal; `None`: times stay.
-    pub source_date_epoch: Option<u64>,
 }
 
 /// Why an image cannot be built.
@@ -71,11 +66,12 @@ pub enum NodeImageError {
     Build(#[source] ProgramError),
 }
 
-/// Builds an image. Needs root or user namespaces, and the network.
+/// Builds an image. Needs root or user namespaces, and the network; `tell` gets a line for each
+/// step.
 ///
 /// # Errors
 /// When an option is refused or `mmdebstrap` fails; a half-made output is mmdebstrap's to remove.
-pub fn build(options: &NodeImageOptions) -> Result<(), NodeImageError> {
+pub fn build(options: &NodeImageOptions, tell: &mut dyn FnMut(&str)) -> Result<(), NodeImageError> {
     check(options)?;
     let files = tempfile::tempdir().map_err(NodeImageError::Prepare)?;
     let write = |name: &str, text: &str| {
@@ -90,23 +86,17 @@ pub fn build(options: &NodeImageOptions) -> Result<(), NodeImageError> {
         Ok((write("init", INIT)?, write("finish", FINISH)?))
     };
     let (init, finish) = prepare().map_err(NodeImageError::Prepare)?;
-    run(options, arguments(options, &init, &finish))
+    Program::find("mmdebstrap", LIMIT)
+        .map_err(NodeImageError::Build)?
+        .env("TMPDIR", std::env::temp_dir())
+        .args(arguments(options, &init, &finish))
+        .run_telling(&mut |line| step(line).into_iter().for_each(&mut *tell))
+        .map_err(NodeImageError::Build)
 }
 
-fn run(options: &NodeImageOptions, arguments: Vec<String>) -> Result<(), NodeImageError> {
-    let mut program = Program::find("mmdebstrap", LIMIT).map_err(NodeImageError::Build)?;
-    if let Some(seconds) = options.source_date_epoch {
-        program = program.env("SOURCE_DATE_EPOCH", seconds.to_string());
-    }
-    let sources = options.sources.iter().map(String::as_str);
-    let output = options.output.as_os_str();
-    program
-        .env("TMPDIR", std::env::temp_dir())
-        .args(arguments)
-        .args([options.suite.as_ref(), output])
-        .args(sources)
-        .run()
-        .map_err(NodeImageError::Build)
+/// A line of mmdebstrap's, if it names a step; the others tell of its temporary files.
+fn step(line: &str) -> Option<&str> {
+    line.strip_prefix("I: ").filter(|text| text.ends_with("...") && !text.contains('/'))
 }
 
 fn arguments(options: &NodeImageOptions, init: &Path, finish: &Path) -> Vec<String> {
@@ -126,6 +116,9 @@ fn arguments(options: &NodeImageOptions, init: &Path, finish: &Path) -> Vec<Stri
     arguments.push(format!("--customize-hook=upload {} {target}", init.display()));
     arguments.push(format!("--customize-hook=chmod 0755 \"$1{target}\""));
     arguments.push(format!("--customize-hook={}", finish.display()));
+    arguments.extend(["--format=tar".to_owned(), options.suite.clone()]);
+    arguments.push(options.output.to_string_lossy().into_owned());
+    arguments.push(format!("deb {} {} main", options.mirror, options.suite));
     arguments
 }
 
@@ -142,13 +135,15 @@ fn check(options: &NodeImageOptions) -> Result<(), NodeImageError> {
     if let Some(package) = options.packages.iter().find(|package| !name(package)) {
         return refuse("package", package);
     }
-    let source = |text: &&String| text.starts_with("deb ") && !text.contains('\n');
-    match options.sources.iter().find(|text| !source(text)) {
-        Some(text) => refuse("line of sources.list", text),
-        None if !options.output.is_absolute() => {
-            refuse("absolute output path", &options.output.to_string_lossy())
-        }
-        None => Ok(()),
+    let is_url = options.mirror.contains("://")
+        && options.mirror.starts_with(|c: char| c.is_ascii_lowercase())
+        && !options.mirror.contains(|c: char| c.is_whitespace() || c.is_control());
+    if !is_url {
+        return refuse("mirror's URL", &options.mirror);
+    }
+    match options.output.to_str() {
+        Some(text) if options.output.is_absolute() && !text.contains('\n') => Ok(()),
+        Some(_) | None => refuse("absolute path", &options.output.to_string_lossy()),
     }
 }
 
@@ -159,10 +154,9 @@ mod tests {
     fn options() -> NodeImageOptions {
         NodeImageOptions {
             suite: "bookworm".into(),
-            sources: vec!["deb http://deb.debian.org/debian bookworm main".into()],
+            mirror: "http://deb.debian.org/debian".into(),
             packages: vec!["libpmix2".into()],
             output: "/tmp/image.tar".into(),
-            source_date_epoch: Some(0),
         }
     }
 
@@ -171,7 +165,9 @@ mod tests {
         check(&options()).unwrap();
         check(&NodeImageOptions { suite: "--help".into(), ..options() }).unwrap_err();
         check(&NodeImageOptions { packages: vec!["a,b".into()], ..options() }).unwrap_err();
-        check(&NodeImageOptions { sources: vec!["/etc/shadow".into()], ..options() }).unwrap_err();
+        for mirror in ["/etc/shadow", "http://a b", "-o://x", ""] {
+            check(&NodeImageOptions { mirror: mirror.into(), ..options() }).unwrap_err();
+        }
         check(&NodeImageOptions { output: "image.tar".into(), ..options() }).unwrap_err();
         let arguments = arguments(&options(), Path::new("/t/init"), Path::new("/t/finish"));
         assert!(
@@ -180,6 +176,22 @@ mod tests {
                     .into()
             )
         );
+    }
+
+    #[test]
+    fn the_last_arguments_are_suite_file_and_source() {
+        let arguments = arguments(&options(), Path::new("/t/init"), Path::new("/t/finish"));
+        let expected =
+            ["bookworm", "/tmp/image.tar", "deb http://deb.debian.org/debian bookworm main"];
+        assert_eq!(arguments[arguments.len() - 3..], expected);
+    }
+
+    #[test]
+    fn only_steps_are_told() {
+        assert_eq!(step("I: extracting archives..."), Some("extracting archives..."));
+        for line in ["I: removing tempdir /tmp/mmdebstrap.x...", "Get:1 http://a...", "I: done"] {
+            assert_eq!(step(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -1,0 +1,279 @@
+//! Where what slurmctld shows and what we know have come apart: a crash of ours, of slurmctld's or
+//! of a hook loses words. Each round compares every node, and repairs what has looked wrong for
+//! longer than the right message can be under way.
+
+use super::engine::Engine;
+use super::transition::Event;
+use super::{Deployment, State};
+use crate::clock::{SECOND_NS, now_unix_ns};
+use crate::power::Order;
+use crate::slurm::{Scontrol, SlurmNode};
+use crate::slurm_queue::Word;
+use crate::store::{NodeRow, StoreError};
+use protocol::names::NodeName;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What has to be done about a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repair {
+    /// Its job is over, and epilog did not reach us.
+    EndJob,
+    /// Slurm has powered it down, and SuspendProgram did not reach us.
+    GiveBack,
+    /// Slurm expects it up, and ResumeProgram did not reach us.
+    NotComing,
+    /// It is off for us: it has to be off for Slurm too.
+    PowerDown,
+    /// It is off, and Slurm waits for SuspendTimeout.
+    Resume,
+    /// Slurm took it out of service because ResumeProgram did not reach us: it has no fault.
+    Spare,
+    /// It stands in our hold script, and nobody wants it.
+    SwitchOff,
+}
+
+impl Repair {
+    /// How long it must have looked so: longer than the hooks go on trying to reach us.
+    fn patience(self) -> Duration {
+        match self {
+            Self::PowerDown | Self::Resume => Duration::ZERO,
+            Self::EndJob | Self::GiveBack | Self::NotComing | Self::Spare => {
+                Duration::from_secs(30)
+            }
+            Self::SwitchOff => Duration::from_secs(60),
+        }
+    }
+}
+
+/// One node from both sides.
+#[derive(Debug, Clone, Copy)]
+struct Seen<'a> {
+    slurm: &'a SlurmNode,
+    /// The deployment that has the hardware.
+    live: Option<&'a Deployment>,
+    /// ResumeProgram wants it for a job whose prolog is still to come.
+    wanted: bool,
+    /// It waits in our hold script, and no admin wants it there.
+    idles: bool,
+}
+
+/// How `ResumeTimeout` is named in the reason that slurmctld gives.
+const RESUME_TIMEOUT: &str = "ResumeTimeout reached";
+
+fn repair(seen: Seen<'_>) -> Option<Repair> {
+    let Seen { slurm, live, wanted, idles } = seen;
+    let powered_down = slurm.has("POWERED_DOWN") || slurm.has("POWERING_DOWN");
+    if let Some(one) = live {
+        let in_use = matches!(one.state, State::Ready | State::Ended);
+        return if one.job.is_some() && one.state <= State::Ready && !slurm.has_job() {
+            Some(Repair::EndJob)
+        } else {
+            (in_use && powered_down && !slurm.has_job()).then_some(Repair::GiveBack)
+        };
+    }
+    if wanted || slurm.has_job() {
+        return None;
+    }
+    if slurm.has("POWERING_UP") {
+        return Some(Repair::NotComing);
+    }
+    let late = slurm.reason.as_deref().is_some_and(|reason| reason.starts_with(RESUME_TIMEOUT));
+    if slurm.has("DOWN") && late && powered_down {
+        return Some(Repair::Spare);
+    }
+    if slurm.has("POWERING_DOWN") {
+        return Some(Repair::Resume);
+    }
+    if !slurm.has("POWERED_DOWN") && (!slurm.has("DRAIN") || slurm.has("NOT_RESPONDING")) {
+        return Some(Repair::PowerDown);
+    }
+    idles.then_some(Repair::SwitchOff)
+}
+
+/// What looked wrong in the rounds before, and since when.
+#[derive(Debug, Default)]
+pub(super) struct Resync {
+    odd: HashMap<NodeName, (Repair, Instant)>,
+}
+
+impl Resync {
+    /// Compares all nodes with what slurmctld shows.
+    pub(super) async fn round(&mut self, engine: &Engine, scontrol: &Scontrol) {
+        let (Ok(rows), Ok(live)) = (engine.store.nodes(), engine.store.live_deployments()) else {
+            return;
+        };
+        let names: Vec<NodeName> = rows.iter().map(|row| row.definition.name.clone()).collect();
+        let shown = match scontrol.nodes(&names).await {
+            Ok(shown) => shown,
+            Err(error) => return log::warn!("asking slurmctld: {}", crate::chain(&error)),
+        };
+        for row in rows {
+            let name = &row.definition.name;
+            let Some(slurm) = shown.get(name) else { continue };
+            let live =
+                live.iter().find(|one| &one.node == name && !one.state.has_given_node_back());
+            let seen = Seen { slurm, live, wanted: is_wanted(&row), idles: idles(engine, &row) };
+            if let Some(due) = self.due(name, repair(seen))
+                && let Err(error) = carry_out(engine, due, name, live)
+            {
+                log::error!("node={name}: {}", crate::chain(&error));
+            }
+        }
+    }
+
+    fn due(&mut self, name: &NodeName, found: Option<Repair>) -> Option<Repair> {
+        let Some(found) = found else {
+            self.odd.remove(name);
+            return None;
+        };
+        let entry = self.odd.entry(name.clone()).or_insert_with(|| (found, Instant::now()));
+        if entry.0 != found {
+            *entry = (found, Instant::now());
+        }
+        let due = entry.1.elapsed() >= found.patience();
+        if due {
+            self.odd.remove(name);
+        }
+        due.then_some(found)
+    }
+}
+
+/// A job that is cancelled before its prolog leaves its wish behind.
+fn is_wanted(row: &NodeRow) -> bool {
+    /// Longest between ResumeProgram and the request of the job it came for, while nothing is wrong.
+    const WANTED_SECONDS_MAX: i64 = 15;
+    let since = row.wanted_since_unix_ns;
+    since.is_some_and(|at| now_unix_ns() - at < WANTED_SECONDS_MAX * SECOND_NS)
+}
+
+fn idles(engine: &Engine, row: &NodeRow) -> bool {
+    let name = &row.definition.name;
+    row.maintenance.is_none() && engine.fleet.is_held(name) && !engine.fleet.is_on_by_hand(name)
+}
+
+fn carry_out(
+    engine: &Engine,
+    repair: Repair,
+    name: &NodeName,
+    live: Option<&Deployment>,
+) -> Result<(), StoreError> {
+    let told = |what| log::warn!("node={name} {what}");
+    match (repair, live) {
+        (Repair::EndJob, Some(one)) => {
+            told("has no job any more in Slurm, although no epilog has said so: ending it here");
+            let of = one.try_id.map(|id| engine.store.one_try(id)).transpose()?.flatten();
+            of.map_or(Ok(()), |of| engine.end_try(&of))?;
+        }
+        (Repair::GiveBack, Some(one)) => {
+            told("was powered down by Slurm, although SuspendProgram has not said so");
+            engine.apply(one.id, &Event::GivenBack)?;
+        }
+        (Repair::NotComing, _) => {
+            told("is expected up by Slurm, but nobody has asked for its boot: powering it down");
+            engine.slurm.say(Word::PowerDown(name.clone()));
+        }
+        (Repair::PowerDown, _) => engine.slurm.say(Word::PowerDown(name.clone())),
+        (Repair::Resume, _) => engine.slurm.say(Word::Resume(name.clone())),
+        (Repair::Spare, _) => {
+            told("was set down by Slurm for a boot that nobody asked us for: back into service");
+            engine.slurm.say(Word::Spare(name.clone()));
+        }
+        (Repair::SwitchOff, _) => {
+            told("is on and asks what to boot, but nobody wants it: switching it off");
+            engine.fleet.order(name, Order::Off(None));
+        }
+        (Repair::EndJob | Repair::GiveBack, None) => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::names::JobId;
+
+    fn slurm(flags: &str, reason: Option<&str>) -> SlurmNode {
+        SlurmNode {
+            flags: flags.split('+').map(String::from).collect(),
+            reason: reason.map(String::from),
+            ..SlurmNode::default()
+        }
+    }
+
+    fn deployment(state: State, job: Option<JobId>) -> Deployment {
+        Deployment { job, state, ..Deployment::example() }
+    }
+
+    #[test]
+    fn a_node_without_a_deployment_must_be_off_for_slurm_too() {
+        for (flags, expected) in [
+            ("IDLE+POWERED_DOWN", None),
+            ("IDLE+POWERING_DOWN", Some(Repair::Resume)),
+            ("IDLE", Some(Repair::PowerDown)),
+            ("UNKNOWN+NOT_RESPONDING", Some(Repair::PowerDown)),
+            ("IDLE+DRAIN", None),
+            ("IDLE+DRAIN+NOT_RESPONDING", Some(Repair::PowerDown)),
+            ("ALLOCATED+POWERING_UP", None),
+            ("IDLE+POWERING_UP", Some(Repair::NotComing)),
+        ] {
+            let slurm = slurm(flags, None);
+            let seen = Seen { slurm: &slurm, live: None, wanted: false, idles: false };
+            assert_eq!(repair(seen), expected, "{flags}");
+            assert_eq!(repair(Seen { wanted: true, ..seen }), None, "{flags}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_idles_in_the_hold_script_is_switched_off() {
+        let slurm = slurm("IDLE+POWERED_DOWN", None);
+        let seen = Seen { slurm: &slurm, live: None, wanted: false, idles: true };
+        assert_eq!(repair(seen), Some(Repair::SwitchOff));
+    }
+
+    #[test]
+    fn only_a_late_boot_is_spared() {
+        for (reason, expected) in [
+            ("ResumeTimeout reached [slurm@2026-11-21T08:00:00]", Some(Repair::Spare)),
+            ("fan broken", None),
+        ] {
+            let slurm = slurm("DOWN+POWERED_DOWN", Some(reason));
+            let seen = Seen { slurm: &slurm, live: None, wanted: false, idles: false };
+            assert_eq!(repair(seen), expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_job_is_seen_without_its_epilog() {
+        let job = Some(JobId(7));
+        for (flags, state, job, expected) in [
+            ("ALLOCATED", State::Ready, job, None),
+            ("IDLE+COMPLETING", State::Ready, job, None),
+            ("MIXED+POWERING_UP", State::Booting, job, None),
+            ("IDLE+POWERING_UP", State::Booting, job, Some(Repair::EndJob)),
+            ("IDLE+POWERED_DOWN", State::Ready, job, Some(Repair::EndJob)),
+            ("IDLE+POWERED_DOWN", State::Ended, job, Some(Repair::GiveBack)),
+            ("IDLE+POWERING_DOWN", State::PoweringOff, job, None),
+            // Booted for no job: idle is what it should be.
+            ("IDLE", State::Ready, None, None),
+            ("IDLE+POWERING_DOWN", State::Ready, None, Some(Repair::GiveBack)),
+        ] {
+            let (slurm, one) = (slurm(flags, None), deployment(state, job));
+            let seen = Seen { slurm: &slurm, live: Some(&one), wanted: false, idles: false };
+            assert_eq!(repair(seen), expected, "{flags} {state:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_still_be_told_is_waited_for() {
+        let (mut resync, name) = (Resync::default(), "n1".parse().unwrap());
+        assert_eq!(resync.due(&name, Some(Repair::EndJob)), None);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert_eq!(resync.due(&name, None), None);
+        assert_eq!(resync.due(&name, Some(Repair::EndJob)), None, "it begins anew");
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert_eq!(resync.due(&name, Some(Repair::EndJob)), Some(Repair::EndJob));
+        assert_eq!(resync.due(&name, Some(Repair::PowerDown)), Some(Repair::PowerDown));
+    }
+}

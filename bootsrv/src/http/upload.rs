@@ -1,0 +1,68 @@
+//! Files for the hub, from administrators.
+
+use super::App;
+use super::answer::{Answer, refuse};
+use super::auth::{claim, require_body};
+use crate::hub::Hub;
+use axum::body::Body;
+use axum::extract::Request;
+use futures_util::StreamExt;
+use protocol::error::{ApiError, ErrorKind};
+use protocol::names::Digest;
+use sha2::{Digest as _, Sha256};
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt;
+
+/// Receives a file, lets `import` take it into the hub, and deletes what that has replaced.
+pub(super) async fn import<T: Send + 'static>(
+    app: &App,
+    request: Request,
+    import: impl FnOnce(&Hub, &Path) -> Result<T, ApiError> + Send + 'static,
+) -> Answer<T> {
+    let (parts, body) = request.into_parts();
+    let (caller, claimed) = claim(app, &parts).await?;
+    caller.require_admin()?;
+    let (file, sha256) = receive(app, body).await?;
+    require_body(&claimed, &sha256)?;
+    let (hub, store) = (Arc::clone(&app.hub), Arc::clone(&app.engine.store));
+    let work = move || {
+        let imported = import(&hub, file.path())?;
+        if let Err(error) = hub.sweep(&store) {
+            // The import is done; what it has replaced goes with the next one.
+            log::warn!("deleting replaced artifacts: {error}");
+        }
+        Ok::<T, ApiError>(imported)
+    };
+    let imported = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))?;
+    Ok(imported?)
+}
+
+/// Longest upload, in bytes.
+const UPLOAD_BYTES_MAX: u64 = 16 << 30;
+
+/// Streams a body to a file of its own, and says what it was.
+async fn receive(app: &App, body: Body) -> Answer<(NamedTempFile, Digest)> {
+    let failed = |error: &dyn std::fmt::Display| {
+        refuse(ErrorKind::Site, format!("receiving the upload: {error}"))
+    };
+    let file = NamedTempFile::new_in(&app.upload_dir).map_err(|error| failed(&error))?;
+    let handle = file.reopen().map_err(|error| failed(&error))?;
+    let mut writer = tokio::fs::File::from_std(handle);
+    let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
+    let mut stream = body.into_data_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| refuse(ErrorKind::User, error.to_string()))?;
+        bytes = bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        if bytes > UPLOAD_BYTES_MAX {
+            return Err(refuse(ErrorKind::User, "the upload is longer than 16 GiB"));
+        }
+        hash.update(&chunk);
+        writer.write_all(&chunk).await.map_err(|error| failed(&error))?;
+    }
+    writer.flush().await.map_err(|error| failed(&error))?;
+    Ok((file, Digest(hash.finalize().into())))
+}
