@@ -62,7 +62,7 @@ A site file (seconds and ports have defaults; unknown keys are refused with thei
   memory_mib = 256
   controller = \"10.77.1.11\"   # baseboard controllers: counted up, or \"{node}-ipmi\"
   controller_user = \"admin\"
-  password_file = \"/etc/bare-metal-container/secrets/ipmi-password\"
+  password_file = \"/etc/bare-metal-container/secrets/ipmi\"   # for all; or with {node} in it
   [[partition]]
   name = \"bmc\"
   nodes = \"n[1-2]\"

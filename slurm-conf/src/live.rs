@@ -2,7 +2,9 @@
 
 mod our_files;
 
-pub use our_files::{Bootsrv, BootsrvPartition, BootsrvSlurm, Client, Limits, TomlFile, Urls};
+pub use our_files::{
+    Bootsrv, BootsrvFile, BootsrvPartition, BootsrvSlurm, Client, Limits, TomlFile, Urls,
+};
 
 use crate::plugstack::{self, PlugstackLine};
 use crate::site::SlurmVersion;

@@ -12,6 +12,7 @@ pub use expand::{Node, nodes};
 pub use version::SlurmVersion;
 
 use crate::network::Network;
+use protocol::api::Firmware;
 use protocol::boot::Mount;
 use protocol::names::{ImageName, KernelName, MacAddress};
 use serde::Deserialize;
@@ -101,6 +102,8 @@ pub struct Server {
     pub kernel_arguments: Vec<String>,
     /// Modules of the initrds; bootsrv's own list if absent.
     pub initrd_modules: Option<Vec<String>>,
+    /// Directories of module trees that no node needs; bootsrv's own list if absent.
+    pub initrd_left_out: Option<Vec<String>>,
     /// Most power-ons a second in the whole site (inrush current).
     #[serde(default = "defaults::power_on_per_second")]
     pub power_on_per_second: u32,
@@ -150,10 +153,15 @@ pub struct NodeRange {
     pub controller: String,
     /// User on the controllers.
     pub controller_user: String,
-    /// A file whose first line is that user's password.
-    pub password_file: PathBuf,
+    /// A file whose first line is that user's password; `{node}` stands for the name.
+    pub password_file: String,
     /// IPMI cipher suite, 17 or 3; the strongest accepted if absent.
     pub cipher_suite: Option<u8>,
+    /// A file whose first line is the controllers' own key K_G; `{node}` stands for the name.
+    pub kg_file: Option<String>,
+    /// How the controllers are asked for a boot from the network; `bios` if absent.
+    #[serde(default)]
+    pub firmware: Firmware,
     /// Where the serial console is logged; `{node}` stands for the name.
     pub console_log: Option<String>,
 }
@@ -179,6 +187,18 @@ pub struct Partition {
     /// What a node does when its job ends.
     #[serde(default)]
     pub after_job: AfterJob,
+    /// A new default kernel tried on some of its nodes first.
+    pub canary: Option<Canary>,
+}
+
+/// Nodes that get another default kernel.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// Their default kernel.
+    pub kernel: KernelName,
+    /// The nodes, as a Slurm node list.
+    pub nodes: String,
 }
 
 /// What a node does when its job ends.

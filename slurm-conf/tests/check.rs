@@ -18,7 +18,7 @@ const PROGRAMS: ProgramView = ProgramView {
         "/site/data" => ProgramState::NotExecutable,
         "/site/wrapper" | "/site/stranger" => ProgramState::Executable,
         path if path.starts_with("/usr/libexec/bare-metal-container/")
-            && ["prolog", "epilog", "resume", "suspend", "resume-fail"]
+            && ["prolog", "epilog", "resume", "suspend", "resume-fail", "reboot"]
                 .contains(&path.rsplit('/').next().unwrap()) =>
         {
             ProgramState::Executable
@@ -78,13 +78,25 @@ const MUTATIONS: &[Mutation] = &[
     ("bootsrv.toml", "[url]", "[ur", "readable", Error),
     ("client.toml", "partitions = [", "partitions = 3 # [", "readable", Error),
     ("slurm.conf", "MpiDefault=none", "JobRequeue=0", "set-once", Warning),
+    (
+        "slurm.conf",
+        "MpiDefault=none",
+        "PrologSlurmctld=/usr/libexec/bare-metal-container/prolog",
+        "set-once",
+        Warning,
+    ),
+    ("slurm.conf", "MpiDefault=none", "Prolog=/etc/slurm/prolog", "node-programs", Warning),
     (FRAGMENT, "ResumeProgram=", "#ResumeProgram=", "resume-program", Error),
     (FRAGMENT, "/resume\n", "/gone\n", "resume-program", Error),
     (FRAGMENT, "SuspendProgram=", "#SuspendProgram=", "suspend-program", Error),
     (FRAGMENT, "/usr/libexec/bare-metal-container/suspend", "/site/data", "suspend-program", Error),
     (FRAGMENT, "ResumeFailProgram=", "#ResumeFailProgram=", "resume-fail-program", Error),
+    (FRAGMENT, "RebootProgram=", "#RebootProgram=", "reboot-program", Warning),
+    (FRAGMENT, ",reboot_from_controller", "", "reboot-program", Warning),
     (FRAGMENT, "SuspendTime=31536000", "SuspendTime=INFINITE", "suspend-time", Error),
     (FRAGMENT, "SuspendTime=31536000", "SuspendTime=600", "suspend-time", Warning),
+    (FRAGMENT, "SuspendRate=0", "SuspendRate=60", "power-rates", Warning),
+    (FRAGMENT, "ResumeRate=0", "", "power-rates", Warning),
     ("slurm.conf", "MpiDefault=none", "SuspendExcParts=bmc", "suspend-exclusions", Error),
     ("slurm.conf", "MpiDefault=none", "SuspendExcNodes=x,n2:1", "suspend-exclusions", Error),
     (FRAGMENT, "State=UP", "State=UP PowerDownOnIdle=YES", "power-down-on-idle", Error),
@@ -150,11 +162,27 @@ const MUTATIONS: &[Mutation] = &[
         Error,
     ),
     (FRAGMENT, "OverSubscribe=EXCLUSIVE", "OverSubscribe=NO", "exclusive", Error),
+    (
+        "slurm.conf",
+        "MpiDefault=none",
+        "PreemptType=preempt/qos\nPreemptMode=SUSPEND,GANG",
+        "preempt-mode",
+        Error,
+    ),
+    (
+        FRAGMENT,
+        "State=UP",
+        "State=UP PreemptMode=suspend\nPreemptType=preempt/partition_prio",
+        "preempt-mode",
+        Error,
+    ),
     (FRAGMENT, "State=UNKNOWN", "State=CLOUD", "node-state", Error),
     ("slurm.conf", "MpiDefault=none", "PartitionName=all Nodes=ALL", "nodes-not-shared", Warning),
     ("plugstack.conf", "optional spank_bmc.so", "", "plugin", Error),
     ("plugstack.conf", "optional spank", "required spank", "plugin", Error),
     ("plugstack.conf", "optional spank_bmc.so", "include plug*.d", "plugin", Error),
+    ("plugstack.conf", "optional spank_bmc.so", "optional /gone/spank_bmc.so", "plugin", Error),
+    ("slurm.conf", "MpiDefault=none", "PluginDir=/gone:/away", "plugin", Error),
     ("slurm.conf", "PlugStackConfig=plugstack.conf", "PlugStackConfig=/gone", "plugin", Error),
     ("cgroup.conf", "IgnoreSystemd=yes", "IgnoreSystemd=no", "cgroup", Warning),
 ];
@@ -209,6 +237,31 @@ fn a_script_that_calls_ours_is_as_good() {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replacen(&format!("={OURS}/prolog"), "=/site/wrapper", 1)).unwrap();
     assert!(findings(directory.path(), "22.05").is_empty());
+}
+
+#[test]
+fn what_is_harmless_gives_no_finding() {
+    for (file, from, to) in [
+        ("slurm.conf", "MpiDefault=none", "PreemptMode=SUSPEND,GANG"),
+        // The partition's own mode counts.
+        (
+            "slurm.conf",
+            "Include",
+            "PreemptType=preempt/qos\nPreemptMode=SUSPEND,GANG\nPartitionName=DEFAULT PreemptMode=OFF\nInclude",
+        ),
+        // It comes to the nodes as a site file.
+        ("slurm.conf", "MpiDefault=none", "Epilog=/etc/hosts"),
+        ("slurm.conf", "MpiDefault=none", "PartitionName=other_1 Nodes=c1\nNodeName=c1"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        write_site(directory.path(), "22.05");
+        let path = directory.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from:?}");
+        fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        let found = findings(directory.path(), "22.05");
+        assert!(found.is_empty(), "{to}:\n{}", as_text(&found));
+    }
 }
 
 #[test]

@@ -34,3 +34,34 @@ fn the_job_script_asks_for_the_example_partition() {
     assert!(script.starts_with("#!/bin/sh\n"));
     assert!(script.contains(&format!("#SBATCH --partition={}\n", site.partitions[0].name)));
 }
+
+/// Every key of a site file, as the administrator's guide names it.
+fn keys(site: &toml::Table) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (name, value) in site {
+        let tables = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+        for table in tables {
+            match table.as_table() {
+                Some(table) => keys.extend(table.keys().map(|key| format!("`{name}.{key}`"))),
+                None => keys.push(format!("`{name}`")),
+            }
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_guide_has_every_key_that_the_example_sites_use() {
+    let guide = fs::read_to_string(examples().join("../docs/admin.md")).unwrap();
+    for site in ["site.toml", "../slurm-conf/testdata/newer-slurm/site.toml"] {
+        let site: toml::Table =
+            toml::from_str(&fs::read_to_string(examples().join(site)).unwrap()).unwrap();
+        for key in keys(&site) {
+            let group = format!("{}.*`", key.split('.').next().unwrap());
+            assert!(
+                guide.contains(&key) || guide.contains(&group),
+                "{key} is not in docs/admin.md"
+            );
+        }
+    }
+}

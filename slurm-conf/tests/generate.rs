@@ -59,8 +59,8 @@ fn node_definitions_are_what_bootsrv_takes() {
     let site = Site::read(&crate_dir().join("testdata/newer-slurm/site.toml")).unwrap();
     let files = generate(&site, false);
     let nodes = files.iter().find(|file| file.name == "nodes.toml").unwrap();
-    // `bmc node import` puts the file's content in the place of its name.
-    let text = nodes.content.replace("password_file", "password");
+    // `bmc node import` puts the files' contents in the place of their names.
+    let text = nodes.content.replace("password_file", "password").replace("kg_file", "kg");
     let mut table: toml::Table = toml::from_str(&text).unwrap();
     let nodes: Vec<protocol::api::NodeDefinition> =
         table.remove("node").unwrap().try_into().unwrap();

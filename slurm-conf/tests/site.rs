@@ -57,6 +57,17 @@ fn each_mistake_is_named_with_its_line() {
         ("cipher_suite = 3", "cipher_suite = 8", "cipher_suite is neither 17 nor 3"),
         ("consoles/{node}.log", "consoles/all.log", "console_log is one file for several nodes"),
         (
+            "consoles/{node}.log",
+            "consoles/{name}.log",
+            "console_log has braces that are not {node}",
+        ),
+        (
+            "secrets/ipmi-password",
+            "secrets/{nodes}",
+            "password_file has braces that are not {node}",
+        ),
+        ("\"/etc/bare-metal-container/secrets/ipmi", "\"ipmi", "password_file is not an absolute"),
+        (
             "nodes = \"n[1-4]\"",
             "nodes = \"n[1-5]\"",
             "nodes names n5, which no [[nodes]] table has",
@@ -65,6 +76,11 @@ fn each_mistake_is_named_with_its_line() {
             "default_kernel = \"6.1-cloud\"",
             "default_kernel = \"../x\"",
             "kernel name \"../x\" is not valid",
+        ),
+        (
+            "default_image = \"debian12\"",
+            "canary = { kernel = \"x\", nodes = \"n9\" }\ndefault_image = \"debian12\"",
+            "canary names n9, which is no node of bmc",
         ),
         ("mode = \"0400\"", "mode = \"0444\"", "mode lets others read a secret"),
         ("target = \"/home\"", "target = \"home\"", "target is not an absolute path"),

@@ -5,6 +5,7 @@
 
 pub mod chassis;
 pub mod cluster;
+pub mod floor;
 pub mod power;
 pub mod process;
 pub mod product;

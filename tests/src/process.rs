@@ -22,7 +22,13 @@ pub struct ProcessStat {
 /// Reads the process's numbers, or `None` when there is no such process (or only its zombie).
 #[must_use]
 pub fn stat(pid: u32) -> Option<ProcessStat> {
-    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    stat_below(Path::new("/proc"), pid)
+}
+
+/// As [`stat`], where the process has its id in another namespace, whose `/proc` this is.
+#[must_use]
+pub fn stat_below(proc: &Path, pid: u32) -> Option<ProcessStat> {
+    parse_stat(&fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?)
 }
 
 fn parse_stat(text: &str) -> Option<ProcessStat> {

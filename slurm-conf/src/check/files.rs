@@ -1,7 +1,9 @@
-//! The files themselves: can they be read, does each setting stand once, do nodes get them.
+//! The files themselves: can they be read, does each setting stand once, do nodes get them, and the
+//! programs they name.
 
 use super::{Finding, Place};
 use crate::live::{LiveSite, TomlFile};
+use crate::site::SlurmVersion;
 use serde::de::DeserializeOwned;
 
 /// Settings of ours that are single values: a second one silently replaces the first.
@@ -9,6 +11,7 @@ const SINGLE: &[&str] = &[
     "BatchStartTimeout",
     "JobRequeue",
     "PrologEpilogTimeout",
+    "RebootProgram",
     "ResumeFailProgram",
     "ResumeProgram",
     "ResumeTimeout",
@@ -42,6 +45,9 @@ fn unreadable<T: DeserializeOwned>(file: &TomlFile<T>) -> Option<Finding> {
 }
 
 pub(super) fn set_once(site: &LiveSite) -> Vec<Finding> {
+    // Older versions keep one hook of several; with others the hooks' own rules are enough.
+    let old = site.version.is_some_and(|version| version <= SlurmVersion::ONE_HOOK);
+    let hooks: &[&str] = if old { &["PrologSlurmctld", "EpilogSlurmctld"] } else { &[] };
     let twice = |key: &&str| {
         let mut places = site.slurm.settings.iter().filter(|setting| setting.is(key));
         let (first, second) = (places.next()?, places.next()?);
@@ -50,9 +56,16 @@ pub(super) fn set_once(site: &LiveSite) -> Vec<Finding> {
             first.file.display(),
             first.line
         );
-        Some(Place::of(second).warning(key, wrong, format!("one line {key}= with what both say")))
+        let instead = match key.strip_suffix("Slurmctld") {
+            Some(hook) => format!(
+                "one line {key}= with our program, the other as site_{} in client.toml",
+                hook.to_ascii_lowercase()
+            ),
+            None => format!("one line {key}= with what both say"),
+        };
+        Some(Place::of(second).warning(key, wrong, instead))
     };
-    SINGLE.iter().filter_map(twice).collect()
+    SINGLE.iter().chain(hooks).filter_map(twice).collect()
 }
 
 pub(super) fn include_is_handed_on(site: &LiveSite) -> Vec<Finding> {
@@ -71,4 +84,25 @@ pub(super) fn include_is_handed_on(site: &LiveSite) -> Vec<Finding> {
         )
     };
     with_directory.map(finding).collect()
+}
+
+/// What slurmd and slurmstepd start on a node, none of which slurmctld hands on.
+const NODE_PROGRAMS: &[&str] =
+    &["Prolog", "Epilog", "TaskProlog", "TaskEpilog", "HealthCheckProgram"];
+
+pub(super) fn node_programs(site: &LiveSite) -> Vec<Finding> {
+    let Some(bootsrv) = site.bootsrv.get() else { return Vec::new() };
+    let is_sent = |path: &str| bootsrv.site_files.iter().any(|file| file.path == path);
+    let finding = |key: &&str| {
+        let found = site.slurm.get(key).filter(|found| !is_sent(&found.value))?;
+        let path = &found.value;
+        let wrong = format!(
+            "is {path}, which is started on the nodes, and no [[site_file]] brings it there"
+        );
+        let instead = format!(
+            "nothing if the node image has it; else a [[site_file]] with path = {path:?} and mode = \"0755\""
+        );
+        Some(Place::of(found).warning(key, wrong, instead))
+    };
+    NODE_PROGRAMS.iter().filter_map(finding).collect()
 }

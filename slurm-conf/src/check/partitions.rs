@@ -1,7 +1,7 @@
 //! Our partitions and their nodes, as slurm.conf, bootsrv and the hooks each see them.
 
 use super::{Finding, Place};
-use crate::live::{LiveSite, expanded};
+use crate::live::LiveSite;
 use std::collections::BTreeSet;
 
 pub(super) fn exist(site: &LiveSite) -> Vec<Finding> {
@@ -69,6 +69,34 @@ pub(super) fn exclusive(site: &LiveSite) -> Vec<Finding> {
     findings
 }
 
+pub(super) fn preempt_mode(site: &LiveSite) -> Vec<Finding> {
+    let suspends =
+        |value: &str| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("SUSPEND"));
+    // Slurm's default is preempt/none: nothing is preempted, whatever the mode.
+    let preempts = |kind: &str| !kind.eq_ignore_ascii_case("preempt/none");
+    if !site.slurm.get("PreemptType").is_some_and(|kind| preempts(&kind.value)) {
+        return Vec::new();
+    }
+    let mut findings: Vec<Finding> = Vec::new();
+    for partition in site.our_partitions() {
+        let own = site.partition_value(partition, "PreemptMode");
+        let Some(found) =
+            own.or_else(|| site.slurm.get("PreemptMode")).filter(|found| suspends(&found.value))
+        else {
+            continue;
+        };
+        let wrong = format!(
+            "is {} for partition {}: a suspended job keeps its kernel on nodes that the next job boots \
+             into another",
+            found.value,
+            partition.name()
+        );
+        let instead = "PreemptMode=REQUEUE on the PartitionName= line";
+        findings.push(Place::of(found).error("PreemptMode", wrong, instead));
+    }
+    findings
+}
+
 pub(super) fn node_state(site: &LiveSite) -> Vec<Finding> {
     let mut findings = Vec::new();
     for line in site.our_node_lines() {
@@ -93,7 +121,8 @@ pub(super) fn nodes_not_shared(site: &LiveSite) -> Vec<Finding> {
     let (names, ours) = (site.our_names(), site.our_nodes());
     let mut findings = Vec::new();
     for partition in &site.slurm.partitions {
-        if names.contains(partition.name()) || expanded(partition.name()).is_empty() {
+        let name = partition.name();
+        if names.contains(name) || name.eq_ignore_ascii_case("DEFAULT") {
             continue;
         }
         let shared = site.partition_nodes(partition).into_iter().find(|node| ours.contains(node));

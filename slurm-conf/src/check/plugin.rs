@@ -1,7 +1,8 @@
 //! What nodes and commands load: the SPANK plugin and cgroup.conf.
 
 use super::{Finding, Place};
-use crate::live::LiveSite;
+use crate::live::{LiveSite, ProgramState};
+use std::path::{Path, PathBuf};
 
 /// The plugin's file name.
 const PLUGIN: &str = "spank_bmc.so";
@@ -31,6 +32,13 @@ pub(super) fn plugin(site: &LiveSite) -> Vec<Finding> {
             instead.clone(),
         ));
     }
+    if let Some(path) = not_there(site, &line.plugin) {
+        findings.push(place.clone().error(
+            "plugstack.conf",
+            format!("names {path}, which is not there: sbatch does not know --bmc-kernel"),
+            format!("{instead}, with the file in Slurm's PluginDir"),
+        ));
+    }
     if line.is_included && site.is_configless() {
         findings.push(place.warning(
             "plugstack.conf",
@@ -39,6 +47,19 @@ pub(super) fn plugin(site: &LiveSite) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Where the plugin should be and is not. Slurm's built-in PluginDir is not known here: a bare name
+/// is looked for only where slurm.conf says where.
+fn not_there(site: &LiveSite, plugin: &str) -> Option<String> {
+    let places: Vec<PathBuf> = match site.slurm.get("PluginDir") {
+        _ if plugin.starts_with('/') => vec![plugin.into()],
+        Some(dirs) => dirs.value.split(':').map(|dir| Path::new(dir).join(plugin)).collect(),
+        None => return None,
+    };
+    let is_missing = |place: &PathBuf| (site.programs.state)(place) == ProgramState::Missing;
+    let texts: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    places.iter().all(is_missing).then(|| texts.join(" or "))
 }
 
 pub(super) fn cgroup(site: &LiveSite) -> Vec<Finding> {

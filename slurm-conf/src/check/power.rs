@@ -1,7 +1,7 @@
 //! Power saving: on, with our programs, and never by Slurm's own decision.
 
 use super::hooks::program;
-use super::{Finding, Place};
+use super::{Finding, Place, Severity};
 use crate::live::LiveSite;
 use crate::site::SlurmVersion;
 
@@ -35,6 +35,22 @@ pub(super) fn resume_fail_program(site: &LiveSite) -> Vec<Finding> {
     )
 }
 
+/// Warnings: nothing else needs it.
+pub(super) fn reboot_program(site: &LiveSite) -> Vec<Finding> {
+    let breaks = "`scontrol reboot` does not boot the default kernel anew";
+    let mut findings = program(site, "RebootProgram", "reboot", breaks);
+    findings.iter_mut().for_each(|finding| finding.severity = Severity::Warning);
+    let key = "SlurmctldParameters";
+    if !site.has_word(key, "reboot_from_controller") {
+        let wrong = format!(
+            "has no reboot_from_controller: slurmd looks for our program on the node, {breaks}"
+        );
+        let instead = "the list with reboot_from_controller";
+        findings.push(Place::setting(site, key).warning(key, wrong, instead));
+    }
+    findings
+}
+
 pub(super) fn suspend_time(site: &LiveSite) -> Vec<Finding> {
     let of_partitions = site.slurm.partitions.iter().filter_map(|record| record.get("SuspendTime"));
     let all: Vec<_> = site.slurm.get("SuspendTime").into_iter().chain(of_partitions).collect();
@@ -58,6 +74,23 @@ pub(super) fn suspend_time(site: &LiveSite) -> Vec<Finding> {
         )
     };
     short.map(finding).collect()
+}
+
+/// Slurm's default of ResumeRate, nodes a minute.
+const RESUME_RATE_DEFAULT: u32 = 300;
+/// Slurm's default of SuspendRate, nodes a minute.
+const SUSPEND_RATE_DEFAULT: u32 = 60;
+
+pub(super) fn power_rates(site: &LiveSite) -> Vec<Finding> {
+    let rates = [("ResumeRate", RESUME_RATE_DEFAULT), ("SuspendRate", SUSPEND_RATE_DEFAULT)];
+    let finding = |(key, default): (&str, u32)| {
+        let rate = site.number(key).unwrap_or(default);
+        let wrong = format!(
+            "is {rate} nodes a minute: a large job waits for Slurm, though bootsrv limits power-ons itself"
+        );
+        (rate != 0).then(|| Place::setting(site, key).warning(key, wrong, format!("{key}=0")))
+    };
+    rates.into_iter().filter_map(finding).collect()
 }
 
 pub(super) fn suspend_exclusions(site: &LiveSite) -> Vec<Finding> {

@@ -9,8 +9,7 @@ use std::path::Path;
 pub fn next_steps(site: &Site, output: &Path, full: bool) -> String {
     let conf = site.slurm.conf.display();
     let directory = site.slurm.conf.parent().unwrap_or_else(|| Path::new("/etc/slurm")).display();
-    let names: Vec<&str> = site.nodes.iter().map(|range| range.names.as_str()).collect();
-    let (output, names) = (output.display(), names.join(","));
+    let output = output.display();
     let slurm = if full {
         format!("Copy slurm.conf, {FRAGMENT}, plugstack.conf and cgroup.conf to {directory}.")
     } else {
@@ -34,11 +33,6 @@ pub fn next_steps(site: &Site, output: &Path, full: bool) -> String {
         "Import a kernel and a node image: see `bmc kernel import --help`, `bmc image import --help`."
             .to_owned(),
         format!("bmc node import {output}/nodes.toml"),
-        format!(
-            "Nodes that slurmctld never saw are neither on nor off to it; say once that they are off:\n   \
-             scontrol update nodename={names} state=down reason=new\n   \
-             scontrol update nodename={names} state=power_down"
-        ),
         "slurm-conf check.".to_owned(),
     ];
     let numbered = (1..).zip(steps).map(|(number, step)| format!("{number}. {step}\n"));

@@ -3,6 +3,7 @@
 use super::header;
 use crate::site::{self, Node, Site};
 use crate::toml_text::quoted;
+use protocol::api::Firmware;
 use std::fmt::Write as _;
 
 /// Every node with its network card and its baseboard controller.
@@ -32,17 +33,23 @@ fn definition(site: &Site, node: &Node<'_>, text: &mut String) {
         writeln!(text, "gateway = \"{gateway}\"").ok();
     }
     writeln!(text, "cpus = {}\nthreads_per_core = {}", range.cpus, range.threads_per_core).ok();
+    if range.firmware == Firmware::Uefi {
+        writeln!(text, "firmware = \"uefi\"").ok();
+    }
     if let Some(log) = &range.console_log {
         writeln!(text, "console_log = {}", quoted(&log.replace("{node}", name))).ok();
     }
     let suite =
         range.cipher_suite.map_or(String::new(), |suite| format!(", cipher_suite = {suite}"));
+    let kg = range.kg_file.as_ref().map_or(String::new(), |file| {
+        format!(", kg_file = {}", quoted(&file.replace("{node}", name)))
+    });
     writeln!(
         text,
-        "power = {{ method = \"ipmi\", address = {}, user = {}, password_file = {}{suite} }}",
+        "power = {{ method = \"ipmi\", address = {}, user = {}, password_file = {}{suite}{kg} }}",
         quoted(&node.controller),
         quoted(&range.controller_user),
-        quoted(&range.password_file.display().to_string()),
+        quoted(&range.password_file.replace("{node}", name)),
     )
     .ok();
 }

@@ -63,8 +63,11 @@ agent = {}
         path(&site.programs.libexec.join("node-agent")),
     )
     .ok();
-    if let Some(modules) = &server.initrd_modules {
-        writeln!(text, "modules = {}", array(modules.iter().map(String::as_str))).ok();
+    let lists = [("modules", &server.initrd_modules), ("left_out", &server.initrd_left_out)];
+    for (key, list) in lists {
+        if let Some(list) = list {
+            writeln!(text, "{key} = {}", array(list.iter().map(String::as_str))).ok();
+        }
     }
     site.partitions.iter().for_each(|partition| partition_table(partition, &mut text));
     site.site_files.iter().for_each(|file| file_table(file, &mut text));
@@ -78,13 +81,18 @@ fn partition_table(partition: &Partition, text: &mut String) {
     };
     write!(
         text,
-        "\n[[partition]]\nname = {}\ndefault_kernel = {}\ndefault_image = {}\nafter_job = {}\n",
+        "\n[[partition]]\nname = {}\nnodes = {}\ndefault_kernel = {}\ndefault_image = {}\nafter_job = {}\n",
         quoted(&partition.name),
+        quoted(&partition.nodes),
         quoted(partition.default_kernel.as_str()),
         quoted(partition.default_image.as_str()),
         quoted(after_job),
     )
     .ok();
+    if let Some(canary) = &partition.canary {
+        let (kernel, nodes) = (quoted(canary.kernel.as_str()), quoted(&canary.nodes));
+        writeln!(text, "canary = {{ kernel = {kernel}, nodes = {nodes} }}").ok();
+    }
 }
 
 fn file_table(file: &SiteFile, text: &mut String) {

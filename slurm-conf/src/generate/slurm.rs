@@ -26,8 +26,8 @@ pub(super) fn fragment(site: &Site) -> String {
     hooks(site, &mut text);
     power_saving(site, &mut text);
     text.push_str(
-        "\n# A booted node gets its configuration from slurmctld.\n\
-         SlurmctldParameters=enable_configless,power_save_interval=1\n\
+        "\n# A booted node gets its configuration from slurmctld, which runs RebootProgram itself.\n\
+         SlurmctldParameters=enable_configless,power_save_interval=1,reboot_from_controller\n\
          # A kernel may show fewer CPUs than the node has (nosmt): the node is not INVAL for that.\n\
          SlurmdParameters=config_overrides\n\
          # A node that was rebooted for a job is not \"unexpectedly rebooted\".\n\
@@ -74,6 +74,7 @@ fn power_saving(site: &Site, text: &mut String) {
          ResumeProgram={libexec}/resume\n\
          SuspendProgram={libexec}/suspend\n\
          ResumeFailProgram={libexec}/resume-fail\n\
+         RebootProgram={libexec}/reboot\n\
          ResumeRate=0\n\
          SuspendRate=0\n\
          # Above bootsrv's limits for a boot ({boot} s) and a power command ({} s).\n\

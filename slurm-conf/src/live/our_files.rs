@@ -63,6 +63,9 @@ pub struct Bootsrv {
     /// Partitions it manages.
     #[serde(default, rename = "partition")]
     pub partitions: Vec<BootsrvPartition>,
+    /// Files every node gets.
+    #[serde(default, rename = "site_file")]
+    pub site_files: Vec<BootsrvFile>,
 }
 
 /// bootsrv's addresses.
@@ -124,6 +127,13 @@ impl Limits {
 pub struct BootsrvPartition {
     /// Its name.
     pub name: String,
+}
+
+/// A file that bootsrv sends to every node.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BootsrvFile {
+    /// Where on the node.
+    pub path: String,
 }
 
 /// As much of client.toml as the rules need.

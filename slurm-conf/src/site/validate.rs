@@ -2,12 +2,10 @@
 //! only, so that one run shows an admin all there is to mend.
 
 mod nodes;
+mod partitions;
 
 use super::{Problem, Server, Site, SlurmVersion};
 use crate::toml_text::line_of;
-use protocol::names::NodeName;
-use protocol::node_list;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Longest host or partition name, bytes.
@@ -35,7 +33,7 @@ pub(super) fn problems(site: &Site, text: &str) -> Vec<Problem> {
     timeouts(site, &mut problems);
     let names = nodes::ranges(site, &mut problems);
     nodes::duplicates(site, &mut problems);
-    partitions(site, &names, &mut problems);
+    partitions::rules(site, &names, &mut problems);
     files(site, &mut problems);
     problems.found
 }
@@ -167,44 +165,6 @@ fn timeouts(site: &Site, problems: &mut Problems<'_>) {
                 "and the others together are over {half} s, too much for Slurm's timeouts"
             ),
         );
-    }
-}
-
-fn partitions(site: &Site, names: &BTreeSet<NodeName>, problems: &mut Problems<'_>) {
-    if site.partitions.is_empty() {
-        problems.add("", 0, "partition", "is empty: a site has at least one [[partition]] table");
-    }
-    let mut seen = BTreeSet::new();
-    for (index, partition) in site.partitions.iter().enumerate() {
-        let mut add = |key: &str, what: String| problems.add("[[partition]]", index, key, what);
-        if !is_word(&partition.name) || partition.name.eq_ignore_ascii_case("default") {
-            add("name", format!("{:?} {WORD}, or means something else to Slurm", partition.name));
-        }
-        if !seen.insert(&partition.name) {
-            add("name", format!("{:?} is there twice", partition.name));
-        }
-        let time = |c: char| c.is_ascii_digit() || ":-".contains(c);
-        if partition.max_time != "INFINITE"
-            && (partition.max_time.is_empty() || !partition.max_time.chars().all(time))
-        {
-            add(
-                "max_time",
-                format!("{:?} is neither INFINITE nor like 2-12:00:00", partition.max_time),
-            );
-        }
-        match node_list::expand(&partition.nodes) {
-            Err(error) => add("nodes", format!("is refused: {error}")),
-            Ok(nodes) => {
-                if let Some(node) = nodes.iter().find(|node| !names.contains(node)) {
-                    add("nodes", format!("names {node}, which no [[nodes]] table has"));
-                }
-            }
-        }
-    }
-    if let Some(index) = site.partitions.iter().skip(1).position(|partition| partition.default)
-        && site.partitions.iter().filter(|partition| partition.default).count() > 1
-    {
-        problems.add("[[partition]]", index + 1, "default", "is true for more than one partition");
     }
 }
 

@@ -15,6 +15,8 @@ pub struct SlurmVersion {
 impl SlurmVersion {
     /// The first version with `PowerDownOnIdle`, which older ones refuse to start with.
     pub const POWER_DOWN_ON_IDLE: Self = Self { year: 23, month: 2 };
+    /// The last version known to keep only one PrologSlurmctld of several lines; 24.05 keeps all.
+    pub const ONE_HOOK: Self = Self { year: 23, month: 2 };
     /// The oldest version this system is tried with.
     pub const OLDEST: Self = Self { year: 22, month: 5 };
 }

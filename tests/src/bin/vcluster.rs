@@ -50,7 +50,7 @@ enum Verb {
     Down,
     /// Run a command on the controller host.
     Run {
-        /// As which user: root, slurm or alice.
+        /// As which user: root, slurm, alice or bob.
         #[arg(long, default_value = "root")]
         as_user: String,
         /// The command.

@@ -1,9 +1,11 @@
 //! The words that `ipmi_sim` says to its chassis program, and what they do.
 //!
 //! Called as `get power|boot …` or `set power|reset|shutdown|boot|identify VALUE …`; answers to
-//! `get` are lines `name:value`.
+//! `get` are lines `name:value`. One more, `direct KERNEL INITRD ARGUMENTS`, is for measurements: it
+//! powers the node on with that kernel in its memory.
 
 use crate::chassis::fault::Fault;
+use crate::chassis::qemu::DirectKernel;
 use crate::chassis::{Chassis, ChassisError, qemu, qmp};
 use serde_json::json;
 use std::fs;
@@ -29,6 +31,10 @@ impl Chassis {
                 for setting in settings.chunks(2) {
                     self.set(setting)?;
                 }
+                Ok(String::new())
+            }
+            ["direct", kernel, initrd, arguments] => {
+                self.start_directly(DirectKernel { kernel, initrd, arguments })?;
                 Ok(String::new())
             }
             _ => Err(ChassisError::Unknown(words.join(" "))),

@@ -28,9 +28,34 @@ pub fn running(node_dir: &Path) -> Option<u32> {
     process::arguments(pid).contains(&pid_file).then_some(pid)
 }
 
+/// A kernel that QEMU itself puts into memory: no network boot, and no firmware worth speaking of.
+#[derive(Debug, Clone, Copy)]
+pub struct DirectKernel<'a> {
+    /// The kernel's file.
+    pub kernel: &'a str,
+    /// Its initrd's file.
+    pub initrd: &'a str,
+    /// The kernel arguments.
+    pub arguments: &'a str,
+}
+
 impl Chassis {
     /// Starts QEMU and returns when it has its pid file and its control socket.
     pub(crate) fn start(&self, fault: Fault) -> Result<(), ChassisError> {
+        self.launch(&self.qemu_arguments(fault))
+    }
+
+    /// Starts the very same machine with a kernel in its memory already, for comparisons.
+    pub(crate) fn start_directly(&self, direct: DirectKernel<'_>) -> Result<(), ChassisError> {
+        let mut arguments = self.qemu_arguments(Fault::NoBoot);
+        let DirectKernel { kernel, initrd, arguments: append } = direct;
+        for (name, value) in [("kernel", kernel), ("initrd", initrd), ("append", append)] {
+            arguments.extend([format!("-{name}"), value.to_owned()]);
+        }
+        self.launch(&arguments)
+    }
+
+    fn launch(&self, arguments: &[String]) -> Result<(), ChassisError> {
         for stale in ["qemu.pid", "qmp", "virtiofs.sock", "debugger"] {
             self.forget(stale)?;
         }
@@ -39,7 +64,7 @@ impl Chassis {
         let log = self.file("qemu.log");
         let output = open_log(&log)?;
         let status = Command::new(QEMU)
-            .args(self.qemu_arguments(fault))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output)

@@ -9,13 +9,16 @@ pub const MUNGE_ID: u32 = 64029;
 pub const SLURM_ID: u32 = 64030;
 /// User and group id of the job user.
 pub const ALICE_ID: u32 = 2001;
+/// User and group id of another, whose jobs are none of hers.
+pub const BOB_ID: u32 = 2002;
 
 /// Name, id, home directory, shell.
-const ACCOUNTS: [(&str, u32, &str, &str); 5] = [
+const ACCOUNTS: [(&str, u32, &str, &str); 6] = [
     ("root", 0, "/root", "/bin/bash"),
     ("munge", MUNGE_ID, "/nonexistent", "/usr/sbin/nologin"),
     ("slurm", SLURM_ID, "/nonexistent", "/usr/sbin/nologin"),
     ("alice", ALICE_ID, "/home/alice", "/bin/bash"),
+    ("bob", BOB_ID, "/home/bob", "/bin/bash"),
     ("nobody", 65534, "/nonexistent", "/usr/sbin/nologin"),
 ];
 

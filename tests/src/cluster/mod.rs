@@ -4,6 +4,7 @@
 //! Nothing outside the run directory is changed, and whoever is killed, nothing is left behind.
 
 pub mod accounts;
+pub mod configure;
 pub mod controller;
 pub mod error;
 pub mod holder;
@@ -15,6 +16,7 @@ pub mod options;
 mod prepare;
 mod programs;
 mod services;
+pub mod site;
 pub mod slurm;
 
 pub use crate::chassis::fault::Fault;
@@ -53,8 +55,8 @@ impl Prepared {
     /// The run directory. Worth changing here: `etc` (seen inside as /etc/bare-metal-container),
     /// `etc-slurm` (/etc/slurm), `state` (/var/lib/bare-metal-container), `home`, `bin`.
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        self.run.path()
+    pub fn run(&self) -> &RunDir {
+        &self.run
     }
 
     /// Starts the cluster and returns when every service answers. All nodes are off.
@@ -102,6 +104,7 @@ impl Cluster {
         Holder::end(&run)?;
         prepare::prepare(&run, &options)?;
         let notes = programs::copy(&options.program_dir, &run)?;
+        configure::configure(&run, &options)?;
         Ok(Prepared { run, options, notes })
     }
 
@@ -171,7 +174,7 @@ impl Cluster {
         Node::first(self.options.nodes)
     }
 
-    /// Runs a command on the controller host as one of its users (`root`, `slurm`, `alice`).
+    /// Runs a command on the controller host as one of its users (`root`, `slurm`, `alice`, `bob`).
     ///
     /// # Errors
     /// When it cannot be started; its own failure is in the output.

@@ -1,7 +1,7 @@
 //! Makes the run directory ready for a start: cleans what an earlier cluster left, makes the
-//! directories, writes the generated files. It starts nothing.
+//! directories, writes the files that no admin writes. It starts nothing.
 
-use crate::cluster::accounts::{self, ALICE_ID, MUNGE_ID, SLURM_ID};
+use crate::cluster::accounts::{self, ALICE_ID, BOB_ID, MUNGE_ID, SLURM_ID};
 use crate::cluster::controller::{self, Passwords};
 use crate::cluster::error::{ClusterError, Result, file};
 use crate::cluster::layout::{
@@ -10,7 +10,6 @@ use crate::cluster::layout::{
 use crate::cluster::network;
 use crate::cluster::node::{Hardware, Node};
 use crate::cluster::options::Options;
-use crate::cluster::slurm::{self, GENERATED};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -32,7 +31,7 @@ pub(crate) fn prepare(run: &RunDir, options: &Options) -> Result<()> {
         remove(&run.join(name))?;
     }
     directories(run)?;
-    copy_texts(run, options)?;
+    copy_texts(run, options.nodes)?;
     munge_key(run)?;
     for (node, hardware) in options.hardware() {
         node_files(run, node, &hardware)?;
@@ -50,6 +49,7 @@ fn directories(run: &RunDir) -> Result<()> {
         ("state", owned(SLURM_ID, 0o700)),
         ("home", PUBLIC_DIR),
         ("home/alice", owned(ALICE_ID, 0o755)),
+        ("home/bob", owned(BOB_ID, 0o755)),
         ("munge", owned(MUNGE_ID, 0o700)),
         ("log", PUBLIC_DIR),
         ("log/services", PUBLIC_DIR),
@@ -58,7 +58,7 @@ fn directories(run: &RunDir) -> Result<()> {
         ("spool", PUBLIC_DIR),
         ("spool/slurmctld", owned(SLURM_ID, 0o700)),
         ("pids", PUBLIC_DIR),
-        ("network", PUBLIC_DIR),
+        ("network/dnsmasq.d", PUBLIC_DIR),
         ("nodes", PUBLIC_DIR),
         // Lower layers that add mount points to the host's directories without touching them.
         ("overlay/etc/slurm", PUBLIC_DIR),
@@ -72,8 +72,7 @@ fn directories(run: &RunDir) -> Result<()> {
     Ok(())
 }
 
-fn copy_texts(run: &RunDir, options: &Options) -> Result<()> {
-    let count = options.nodes;
+fn copy_texts(run: &RunDir, count: u8) -> Result<()> {
     let hosts = accounts::hosts(count);
     write(&run.join("overlay/etc/passwd"), accounts::passwd(), PUBLIC)?;
     write(&run.join("overlay/etc/group"), accounts::group(), PUBLIC)?;
@@ -83,24 +82,7 @@ fn copy_texts(run: &RunDir, options: &Options) -> Result<()> {
     write(&run.join("etc/site/hosts"), &hosts, PUBLIC)?;
     write(&run.join("etc/site/passwd"), accounts::passwd(), PUBLIC)?;
     write(&run.join("etc/site/group"), accounts::group(), PUBLIC)?;
-    write(&run.join("network/ip.batch"), network::ip_batch(count), PUBLIC)?;
-    let leases = run.join("network/leases");
-    write(&run.join("network/dnsmasq.conf"), network::dnsmasq_conf(count, &leases), PUBLIC)?;
-    for (name, text) in [
-        ("slurm.conf", slurm::slurm_conf(&options.hardware())),
-        ("cgroup.conf", slurm::cgroup_conf()),
-        (
-            "plugstack.conf",
-            slurm::plugstack_conf(options.program_dir.join("libspank_bmc.so").is_file()),
-        ),
-    ] {
-        let path = run.join("etc-slurm").join(name);
-        let is_ours = |old: String| old.starts_with(GENERATED);
-        if fs::read_to_string(&path).map_or(true, is_ours) {
-            write(&path, text, PUBLIC)?;
-        }
-    }
-    Ok(())
+    write(&run.join("network/ip.batch"), network::ip_batch(count), PUBLIC)
 }
 
 /// A random key of the cluster's own, kept from life to life; a copy for bootsrv to hand to nodes.

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 
 /// What the cluster itself cannot do without.
-const NEEDED: [&str; 3] = ["vcluster-init", "vcluster-chassis", "vcluster-power"];
+const NEEDED: [&str; 4] = ["vcluster-init", "vcluster-chassis", "vcluster-power", "slurm-conf"];
 /// What is used where it has been built.
 const WANTED: [&str; 8] =
-    ["bootsrv", "prolog", "resume", "epilog", "suspend", "resume-fail", "bmc", "slurm-conf"];
+    ["bootsrv", "prolog", "resume", "reboot", "epilog", "suspend", "resume-fail", "bmc"];
 /// The module without which no controller starts, and the plugin: as built, and as used.
 const DCMI_MODULE: (&str, &str) = ("libdcmi_module.so", "dcmi_module.so");
 const PLUGIN: (&str, &str) = ("libspank_bmc.so", "spank_bmc.so");

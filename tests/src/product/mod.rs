@@ -3,11 +3,13 @@
 
 pub mod demo;
 pub mod files;
+pub mod record;
 
+use crate::cluster::site::{DEFAULT_KERNEL, IMAGE};
 use crate::cluster::{Cluster, Options};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 /// Where the static agent, the kernels and the node image are.
@@ -32,12 +34,7 @@ impl Assets {
 }
 
 /// The kernels of the hub, the first being the default.
-pub const KERNELS: [&str; 3] = ["6.1-cloud", "6.1-rt", "6.12-cloud"];
-/// The node image.
-pub const IMAGE: &str = "debian12";
-
-/// Where the node image's Slurm looks for plugins.
-const NODE_PLUGIN: &str = "./usr/lib/x86_64-linux-gnu/slurm-wlm/spank_bmc.so";
+pub const KERNELS: [&str; 3] = [DEFAULT_KERNEL, "6.1-rt", "6.12-cloud"];
 
 /// How long bootsrv may need to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -48,9 +45,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Errors
 /// When a part does not come up; then nothing is left running.
 pub fn up(options: Options, assets: &Assets) -> Result<Cluster> {
-    let nodes = options.nodes;
     let prepared = Cluster::prepare(options)?;
-    files::write(prepared.dir(), nodes, &assets.agent)?;
+    files::write(prepared.run(), &assets.agent)?;
     let cluster = prepared.start()?;
     if !cluster.notes().is_empty() {
         bail!("not everything is built: {}", cluster.notes().join("; "));
@@ -72,31 +68,14 @@ fn load(cluster: &Cluster, assets: &Assets) -> Result<()> {
         check(bmc(cluster, &["kernel", "import", kernel, &file.to_string_lossy()])?)
             .with_context(|| format!("importing kernel {kernel}"))?;
     }
-    let image = image_with_plugin(cluster, assets)?;
-    check(bmc(cluster, &["image", "import", IMAGE, &image.to_string_lossy()])?)
-        .context("importing the node image")?;
-    std::fs::remove_file(image)?;
-    check(bmc(cluster, &["node", "import", "/etc/bare-metal-container/nodes.toml"])?)?;
+    // With the plugin as it was built now: steps run inside a job load it on the node.
+    let base = assets.directory.join(format!("{IMAGE}.tar"));
+    let plugin = cluster.dir().join("lib/spank_bmc.so");
+    let (base, plugin) = (base.to_string_lossy(), plugin.to_string_lossy());
+    check(bmc(cluster, &["image", "build", IMAGE, "--from", &base, "--plugin", &plugin])?)
+        .context("building and importing the node image")?;
+    check(bmc(cluster, &["node", "import", "/etc/bare-metal-container/generated/nodes.toml"])?)?;
     Ok(())
-}
-
-/// The node image with the plugin as it was built now: steps run inside a job load it there.
-fn image_with_plugin(cluster: &Cluster, assets: &Assets) -> Result<PathBuf> {
-    let file = cluster.dir().join("image.tar");
-    std::fs::copy(assets.directory.join(format!("{IMAGE}.tar")), &file)
-        .context("copying the node image")?;
-    let added = Command::new("/usr/bin/tar")
-        .args(["--append", "--owner=0", "--group=0", "--mode=0644"])
-        .arg(format!("--transform=s,.*,{NODE_PLUGIN},"))
-        .arg("--file")
-        .arg(&file)
-        .arg("--directory")
-        .arg(cluster.dir().join("lib"))
-        .arg("spank_bmc.so")
-        .output()
-        .context("starting tar")?;
-    check(added).context("adding the plugin to the node image")?;
-    Ok(file)
 }
 
 fn lists(table: &str, name: &str) -> bool {

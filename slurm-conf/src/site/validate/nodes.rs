@@ -52,19 +52,32 @@ fn range_values(range: &NodeRange, index: usize, problems: &mut Problems<'_>) {
     if range.controller_user.is_empty() {
         add("controller_user", "is empty");
     }
-    if !is_plain_path(&range.password_file) {
-        add("password_file", PATH);
+    if let Some(what) = path_pattern(&range.password_file) {
+        add("password_file", what);
+    }
+    if let Some(what) = range.kg_file.as_deref().and_then(path_pattern) {
+        add("kg_file", what);
     }
     if range.cipher_suite.is_some_and(|suite| suite != 3 && suite != 17) {
         add("cipher_suite", "is neither 17 nor 3, the two that encrypt and are known to work");
     }
     if let Some(log) = &range.console_log {
-        if !is_plain_path(Path::new(log)) {
-            add("console_log", PATH);
-        } else if range.macs.len() > 1 && !log.contains("{node}") {
-            add("console_log", "is one file for several nodes: put {node} in it");
+        match path_pattern(log) {
+            Some(what) => add("console_log", what),
+            None if range.macs.len() > 1 && !log.contains("{node}") => {
+                add("console_log", "is one file for several nodes: put {node} in it");
+            }
+            None => {}
         }
     }
+}
+
+/// What is wrong with a path in which `{node}` may stand.
+fn path_pattern(text: &str) -> Option<&'static str> {
+    if text.replace("{node}", "").contains(['{', '}']) {
+        return Some("has braces that are not {node}, the only pattern there is");
+    }
+    (!is_plain_path(Path::new(text))).then_some(PATH)
 }
 
 fn range_controllers(site: &Site, range: &NodeRange, index: usize, problems: &mut Problems<'_>) {

@@ -1,0 +1,173 @@
+//! What the virtual cluster's admin says about it, once: `site.toml`, a pure text. Slurm's, dnsmasq's
+//! and our own configuration are made of it by `slurm-conf generate`, as at any site.
+
+use crate::cluster::layout::RunDir;
+use crate::cluster::network::{BRIDGE, MANAGEMENT_BRIDGE};
+use crate::cluster::node::{HEAD_ADDRESS, Hardware, Node};
+use crate::cluster::slurm::{CLUSTER_NAME, GENERATED, slurm_memory_mib};
+use std::fmt::Write as _;
+
+/// The partition whose nodes are booted for each job.
+pub const PARTITION: &str = "bmc";
+/// The kernel of jobs that name none.
+pub const DEFAULT_KERNEL: &str = "6.1-cloud";
+/// The node image of all jobs.
+pub const IMAGE: &str = "debian12";
+
+/// What every node gets: path on the node, and its source below the site directory.
+const SITE_FILES: [(&str, &str); 3] =
+    [("/etc/hosts", "hosts"), ("/etc/passwd", "passwd"), ("/etc/group", "group")];
+
+/// The site file of these nodes for a version of Slurm, as `slurmctld -V` prints it.
+#[must_use]
+pub fn site_toml(run: &RunDir, nodes: &[(Node, Hardware)], version: &str) -> String {
+    let mut text = general(version);
+    for range in nodes.chunk_by(|(_, one), (_, other)| one == other) {
+        node_range(run, range, &mut text);
+    }
+    let all: Vec<Node> = nodes.iter().map(|(node, _)| *node).collect();
+    // Writing to a String cannot fail.
+    write!(
+        text,
+        "\n[[partition]]\nname = \"{PARTITION}\"\nnodes = \"{}\"\ndefault = true\n\
+         default_kernel = \"{DEFAULT_KERNEL}\"\ndefault_image = \"{IMAGE}\"\n",
+        node_list(&all)
+    )
+    .ok();
+    for (path, name) in SITE_FILES {
+        let source = format!("/etc/bare-metal-container/site/{name}");
+        write!(text, "\n[[site_file]]\npath = \"{path}\"\nsource = \"{source}\"\n").ok();
+    }
+    text.push_str(
+        r#"
+[[site_file]]
+path = "/etc/munge/munge.key"
+source = "/etc/bare-metal-container/site/munge.key"
+mode = "0400"
+owner = "munge"
+group = "munge"
+secret = true
+
+[[mount]]
+source = "home"
+target = "/home"
+fstype = "virtiofs"
+"#,
+    );
+    text
+}
+
+/// Everything but nodes, partitions and files. The limits are an emulated machine's: its firmware
+/// and its power are quick, its processor is not.
+fn general(version: &str) -> String {
+    format!(
+        r#"{GENERATED}
+cluster = "{CLUSTER_NAME}"
+
+[slurm]
+host = "head"
+address = "{HEAD_ADDRESS}"
+user = "slurm"
+version = {version:?}
+
+[server]
+address = "{HEAD_ADDRESS}"
+kernel_arguments = ["console=ttyS0", "quiet", "transparent_hugepage=madvise"]
+initrd_modules = ["virtio_pci", "virtio_net", "virtio_rng", "squashfs", "overlay", "loop", "evdev", "button"]
+
+[network]
+interface = "{BRIDGE}"            # the controllers are behind {MANAGEMENT_BRIDGE}
+provisioning = "10.77.0.0/24"
+management = "10.77.1.0/24"
+
+[timeouts]
+firmware_seconds = 30
+boot_seconds = 60
+register_seconds = 60
+power_seconds = 12
+"#
+    )
+}
+
+/// Equal nodes that follow each other.
+fn node_range(run: &RunDir, range: &[(Node, Hardware)], text: &mut String) {
+    let Some((first, Hardware { memory_mib, threads, .. })) = range.first() else { return };
+    let names: Vec<Node> = range.iter().map(|(node, _)| *node).collect();
+    let macs: Vec<String> = names.iter().map(|node| format!("\"{}\"", node.mac())).collect();
+    write!(
+        text,
+        r#"
+[[nodes]]
+names = "{}"
+first_address = "{}"
+macs = [{}]
+cpus = {threads}
+threads_per_core = {threads}
+memory_mib = {}
+controller = "{}"
+controller_user = "admin"
+password_file = "{files}/{{node}}/password"
+cipher_suite = 3
+console_log = "{files}/{{node}}/console.log"
+"#,
+        node_list(&names),
+        first.address(),
+        macs.join(", "),
+        slurm_memory_mib(*memory_mib),
+        first.controller_address(),
+        files = run.join("nodes").display(),
+    )
+    .ok();
+}
+
+/// Nodes that follow each other, as Slurm writes them.
+fn node_list(nodes: &[Node]) -> String {
+    match nodes {
+        [first, .., last] => format!("n[{}-{}]", first.number(), last.number()),
+        _ => nodes.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn site(count: u8) -> toml::Table {
+        let run = RunDir::new(Path::new("/var/tmp/x")).unwrap();
+        let nodes: Vec<_> = Node::first(count).map(|n| (n, Hardware::of(n, count, 512))).collect();
+        toml::from_str(&site_toml(&run, &nodes, "slurm-wlm 22.05.8")).unwrap()
+    }
+
+    #[test]
+    fn equal_nodes_are_one_range() {
+        let site = site(4);
+        let ranges = site["nodes"].as_array().unwrap();
+        let seen: Vec<_> = ranges
+            .iter()
+            .map(|range| {
+                let text = |key: &str| range[key].as_str().unwrap();
+                (text("names"), text("first_address"), text("controller"), &range["cpus"])
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("n[1-3]", "10.77.0.11", "10.77.1.11", &toml::Value::Integer(1)),
+                ("n4", "10.77.0.14", "10.77.1.14", &toml::Value::Integer(2)),
+            ]
+        );
+        assert_eq!(ranges[0]["macs"].as_array().unwrap().len(), 3);
+        assert_eq!(ranges[0]["memory_mib"].as_integer(), Some(384));
+        let password = ranges[1]["password_file"].as_str().unwrap();
+        assert_eq!(password, "/var/tmp/x/nodes/{node}/password");
+        assert_eq!(site["partition"][0]["nodes"].as_str(), Some("n[1-4]"));
+    }
+
+    #[test]
+    fn one_node_is_no_list() {
+        let site = site(1);
+        assert_eq!(site["nodes"][0]["names"].as_str(), Some("n1"));
+        assert_eq!(site["partition"][0]["nodes"].as_str(), Some("n1"));
+    }
+}
