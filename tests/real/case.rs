@@ -2,8 +2,11 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use std::fmt::Display;
+use std::fs;
 use std::process::Output;
 use std::time::Duration;
+use tests::cluster::site::PARTITION;
 use tests::cluster::{Cluster, Fault, Node};
 use tests::product::{bmc, check, wait_until};
 
@@ -38,32 +41,58 @@ impl<'a> Case<'a> {
         printed.trim().parse().with_context(|| format!("sbatch printed {printed:?}"))
     }
 
-    /// What a job has written.
-    pub(crate) fn output(&self, job: u32) -> String {
+    /// What a job has written; `job` is a number, or `42_7` or `42+1` as for all that follow.
+    pub(crate) fn output(&self, job: impl Display) -> String {
         let path = self.cluster.dir().join(format!("home/alice/{job}.out"));
-        std::fs::read_to_string(path).unwrap_or_default()
+        fs::read_to_string(path).unwrap_or_default()
     }
 
     /// A field of `scontrol show job`.
-    pub(crate) fn field(&self, job: u32, name: &str) -> Result<String> {
+    pub(crate) fn field(&self, job: impl Display, name: &str) -> Result<String> {
         let shown = self.cluster.check(&["scontrol", "show", "job", "-o", &job.to_string()])?;
         let prefix = format!("{name}=");
         let found = shown.split_whitespace().find_map(|word| word.strip_prefix(&prefix));
         Ok(found.unwrap_or_default().to_owned())
     }
 
+    /// A job's comment, whole: where a user reads why it does not start.
+    pub(crate) fn comment(&self, job: impl Display) -> Result<String> {
+        self.line(&["job", &job.to_string()], "Comment=")
+    }
+
+    /// Why slurmctld keeps a node out of use; empty: it does not.
+    pub(crate) fn reason(&self, node: Node) -> Result<String> {
+        self.line(&["node", &node.to_string()], "Reason=")
+    }
+
+    /// A text of `scontrol show`, which has a line of its own; empty where there is none.
+    fn line(&self, what: &[&str], prefix: &str) -> Result<String> {
+        let shown = self.cluster.check(&[&["scontrol", "show"], what].concat())?;
+        let found = shown.lines().find_map(|line| line.trim_start().strip_prefix(prefix));
+        Ok(found.unwrap_or_default().to_owned())
+    }
+
+    /// Waits until a job is held; gives its comment.
+    pub(crate) fn wait_held(&self, job: impl Display, seconds: u64) -> Result<String> {
+        wait_until(Duration::from_secs(seconds), &format!("job {job} is held"), || {
+            Ok(self.field(&job, "Priority")? == "0")
+        })
+        .with_context(|| self.describe(&job))?;
+        self.comment(job)
+    }
+
     /// Waits for a job's state.
-    pub(crate) fn wait(&self, job: u32, state: &str, seconds: u64) -> Result<()> {
+    pub(crate) fn wait(&self, job: impl Display, state: &str, seconds: u64) -> Result<()> {
         const ENDS: [&str; 6] =
             ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL"];
         let limit = Duration::from_secs(seconds);
         wait_until(limit, &format!("job {job} is {state}"), || {
-            let now = self.field(job, "JobState")?;
+            let now = self.field(&job, "JobState")?;
             let over = ENDS.contains(&now.as_str());
             ensure!(now == state || !over, "job {job} is {now}, not {state}");
             Ok(now == state)
         })
-        .with_context(|| format!("{}\n{}", self.describe(job), self.output(job)))
+        .with_context(|| format!("{}\n{}", self.describe(&job), self.output(&job)))
     }
 
     /// Runs a job to its end; gives what it wrote.
@@ -74,7 +103,7 @@ impl<'a> Case<'a> {
     }
 
     /// Everything known about a job, for a failed case.
-    pub(crate) fn describe(&self, job: u32) -> String {
+    pub(crate) fn describe(&self, job: impl Display) -> String {
         let shown =
             self.cluster.check(&["scontrol", "show", "job", &job.to_string()]).unwrap_or_default();
         let nodes = self.cluster.check(&["sinfo", "-N", "-l"]).unwrap_or_default();
@@ -118,6 +147,32 @@ impl<'a> Case<'a> {
         Ok(serde_json::from_str(&check(bmc(self.cluster, &words)?)?)?)
     }
 
+    /// Runs `body` with a file of the site changed, seen from the run directory, as an admin would.
+    pub(crate) fn with_changed(
+        &self,
+        file: &str,
+        change: impl FnOnce(&str) -> String,
+        body: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let path = self.cluster.dir().join(file);
+        let before = fs::read_to_string(&path).with_context(|| file.to_owned())?;
+        let after = change(&before);
+        ensure!(after != before, "nothing was changed in {file}: {before}");
+        fs::write(&path, after)?;
+        let result = body();
+        fs::write(&path, before)?;
+        result
+    }
+
+    /// Restarts bootsrv, for its configuration, and waits until it answers.
+    pub(crate) fn restart_bootsrv(&self) -> Result<()> {
+        self.cluster.stop_service("bootsrv", "TERM")?;
+        self.cluster.start_service("bootsrv")?;
+        wait_until(Duration::from_secs(20), "bootsrv answers", || {
+            Ok(bmc(self.cluster, &["node", "list"])?.status.success())
+        })
+    }
+
     /// The first nodes of the cluster.
     pub(crate) fn node(&self, number: usize) -> Result<Node> {
         self.cluster.nodes().nth(number - 1).context("the cluster has fewer nodes")
@@ -125,7 +180,7 @@ impl<'a> Case<'a> {
 
     /// Ends what a case left: its jobs, its faults, its drains; then every node must be off.
     pub(crate) fn tidy(&self) -> Result<()> {
-        self.cluster.check(&["scancel", "--user=alice"])?;
+        self.cluster.check(&["scancel", &format!("--partition={PARTITION}")])?;
         for node in self.cluster.nodes() {
             self.cluster.fault(node, Fault::None)?;
         }

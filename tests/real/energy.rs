@@ -3,6 +3,7 @@
 use crate::case::{BOOT_SECONDS, Case};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use tests::product::record::{number, whole};
 
 /// The bound for a job of three minutes or more.
 const PERCENT_MAX: f64 = 2.0;
@@ -18,22 +19,8 @@ pub(crate) fn agrees_with_the_truth(case: &Case<'_>) -> Result<()> {
     std::thread::sleep(std::time::Duration::from_secs(6));
     let record = case.json(&["energy", &job.to_string()])?;
     let of_node = record.pointer("/0/nodes/0").context("no node in the record")?;
-    ensure!(
-        of_node.get("complete").and_then(Value::as_bool) == Some(true),
-        "not complete: {record}"
-    );
-    let number = |value: &Value, name: &str| {
-        value
-            .get(name)
-            .and_then(Value::as_i64)
-            .with_context(|| format!("{name} is not known: {value}"))
-    };
-    let total = number(of_node, "total_millijoules")?;
+    let total = whole(of_node)?;
     let stages = of_node.get("stages").and_then(Value::as_array).context("no stages")?;
-    let sum =
-        stages.iter().map(|stage| number(stage, "energy_millijoules")).sum::<Result<i64>>()?;
-    ensure!(sum == total, "the stages add up to {sum} mJ, the total is {total} mJ");
-    ensure!(stages.len() == 8, "not every stage was reached: {record}");
 
     let first = stages.first().context("no stage")?;
     let last = stages.last().context("no stage")?;

@@ -1,7 +1,11 @@
 //! Nodes that fail, each in its own way.
 
-use crate::case::{Case, ensure_contains};
-use anyhow::{Result, ensure};
+use crate::case::{BOOT_SECONDS, Case, ensure_contains};
+use crate::web::artifacts_of;
+use anyhow::{Context, Result, ensure};
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 use tests::cluster::Fault;
 use tests::product::wait_until;
@@ -10,12 +14,15 @@ use tests::product::wait_until;
 /// minutes after a failed prolog unless it is told not to.
 const LONG: u64 = 600;
 
+/// How the reason of a node begins that takes the command and does nothing.
+const STAYS_OFF: &str = "stays off: its controller accepted power-on, but 12 s later";
+
 /// Each bad node is drained with its own reason, and the job runs on the good one.
 pub(crate) fn bad_nodes_are_drained(case: &Case<'_>) -> Result<()> {
     let faults = [
-        (1, Fault::IgnorePower, "power"),
-        (2, Fault::NoBoot, "boot script"),
-        (3, Fault::Panic, "panic"),
+        (1, Fault::IgnorePower, [STAYS_OFF, ""]),
+        (2, Fault::NoBoot, ["did not ask for its boot script within 30 s of power-on", ""]),
+        (3, Fault::Panic, ["asked for its boot script again before ", "Kernel panic"]),
     ];
     for (number, fault, _) in faults {
         case.cluster.fault(case.node(number)?, fault)?;
@@ -30,9 +37,10 @@ pub(crate) fn bad_nodes_are_drained(case: &Case<'_>) -> Result<()> {
         let job = case.submit(&["--nodes=1", &exclude], "hostname")?;
         case.wait(job, "COMPLETED", LONG)?;
         ensure!(case.output(job).trim() == good, "it ran on {}", case.output(job));
-        let shown = case.slurm_node(node)?;
-        ensure_contains(&shown, "DRAIN")?;
-        ensure!(shown.to_lowercase().contains(expected), "{shown}");
+        ensure_contains(&case.slurm_node(node)?, "DRAIN")?;
+        let [begin, console] = expected;
+        let reason = case.reason(node)?;
+        ensure!(reason.starts_with(begin) && reason.contains(console), "{node}: {reason:?}");
     }
     Ok(())
 }
@@ -43,10 +51,41 @@ pub(crate) fn all_nodes_bad_holds_the_job(case: &Case<'_>) -> Result<()> {
         case.cluster.fault(node, Fault::IgnorePower)?;
     }
     let job = case.submit(&[], "true")?;
-    wait_until(Duration::from_secs(LONG), "the job is held", || {
-        Ok(case.field(job, "Priority")? == "0")
-    })?;
+    let comment = case.wait_held(job, LONG)?;
+    ensure_contains(&comment, "[bare-metal container] held after 3 tries: ")?;
+    ensure_contains(&comment, STAYS_OFF)?;
     let restarts: u32 = case.field(job, "Restarts")?.parse()?;
     ensure!(restarts <= 3, "{restarts} restarts");
-    ensure_contains(&case.describe(job), "[bare-metal container]")
+    Ok(())
+}
+
+/// One bit of a module tree is wrong where bootsrv keeps it: the node sees it and boots nothing.
+pub(crate) fn damaged_artifact_is_refused(case: &Case<'_>) -> Result<()> {
+    let [_, _, sha256] = artifacts_of(case, "6.12-cloud")?;
+    let artifact = case.cluster.dir().join("state/artifacts").join(&sha256);
+    flip_a_bit(&artifact)?;
+    let refused = || {
+        let node = case.node(2)?;
+        let job = case.submit(&["-w", "n2", "--bmc-kernel=6.12-cloud"], "echo ran")?;
+        let expected = format!("artifact {sha256} has the wrong content");
+        wait_until(Duration::from_secs(BOOT_SECONDS), "n2 refuses it", || {
+            Ok(case.reason(node)?.contains(&expected))
+        })
+        .with_context(|| case.describe(job))?;
+        case.cluster.check(&["scancel", &job.to_string()])?;
+        ensure!(case.output(job).is_empty(), "the job ran: {}", case.output(job));
+        Ok(())
+    };
+    let result = refused();
+    flip_a_bit(&artifact)?;
+    result
+}
+
+/// Flips one bit in the middle of a file; a second time puts it right again.
+fn flip_a_bit(path: &Path) -> Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let middle = file.metadata()?.len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle)?;
+    Ok(file.write_all_at(&[byte[0] ^ 1], middle)?)
 }

@@ -1,9 +1,11 @@
 //! Jobs that go well.
 
 use crate::case::{BOOT_SECONDS, Case, ensure_contains};
-use anyhow::{Result, ensure};
-use std::time::Instant;
-use tests::product::{bmc, check};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tests::product::{bmc, check, wait_until};
 
 const SHOW_THP: &str =
     "cat /sys/kernel/mm/transparent_hugepage/enabled; uname -nr; env | grep ^BMC_ || true";
@@ -56,7 +58,7 @@ pub(crate) fn srun_interactively(case: &Case<'_>) -> Result<()> {
     ensure_contains(&printed, "same")
 }
 
-/// A node that was powered off is allocatable at once, not after SuspendTimeout (60 s).
+/// A node that was powered off is allocatable at once, not after SuspendTimeout.
 pub(crate) fn queued_job_starts_at_once(case: &Case<'_>) -> Result<()> {
     let first = case.submit(&["-w", "n1", "--bmc-kernel=thp-off"], "sleep 1")?;
     let second = case.submit(&["-w", "n1", "--bmc-kernel=thp-always"], SHOW_THP)?;
@@ -69,24 +71,76 @@ pub(crate) fn queued_job_starts_at_once(case: &Case<'_>) -> Result<()> {
     ensure_contains(&case.output(second), "[always]")
 }
 
+/// Node, profile if any, and lines that the job must print.
+type OnBase = (u8, Option<&'static str>, &'static [&'static str]);
+
+/// What a site may give every node, by `kernel_arguments` of bootsrv.toml, and the jobs on it: each
+/// shipped profile where the base has the opposite, beside a run without it. The last node has two
+/// hardware threads. No base can set `rps_flow_cnt`, which is 0 until something sets it.
+const BASES: [(&str, &[OnBase]); 2] = [
+    (
+        r#""transparent_hugepage=always", "sysctl.net.core.rps_sock_flow_entries=32768""#,
+        &[
+            (4, None, &["thp [always] madvise never", "flows 32768 0", "cpus 0-1"]),
+            (1, Some("thp-off"), &["thp always madvise [never]"]),
+            (2, Some("rfs-off"), &["flows 0 0"]),
+        ],
+    ),
+    (
+        r#""transparent_hugepage=never""#,
+        &[
+            (3, None, &["thp always madvise [never]", "flows 0 0"]),
+            (1, Some("thp-always"), &["thp [always] madvise never"]),
+            (2, Some("rfs-on"), &["flows 32768 4096"]),
+            (4, Some("smt-off"), &["cpus 0"]),
+        ],
+    ),
+];
+
+const SHOW_SETTINGS: &str = "echo thp $(cat /sys/kernel/mm/transparent_hugepage/enabled); \
+    echo flows $(cat /proc/sys/net/core/rps_sock_flow_entries \
+    /sys/class/net/eth0/queues/rx-0/rps_flow_cnt); \
+    echo cpus $(cat /sys/devices/system/cpu/online)";
+
 /// Each shipped profile, on a node whose base has the opposite, read by a job.
 pub(crate) fn settings_are_effective(case: &Case<'_>) -> Result<()> {
-    let flow =
-        "cat /proc/sys/net/core/rps_sock_flow_entries /sys/class/net/eth0/queues/rx-0/rps_flow_cnt";
-    let on = case.run(&["--bmc-kernel=rfs-on"], flow)?;
-    let off = case.run(&["--bmc-kernel=rfs-off"], flow)?;
-    ensure!(on.lines().all(|line| line != "0"), "rfs-on left {on:?}");
-    ensure!(off.lines().all(|line| line == "0"), "rfs-off left {off:?}");
-    // The last node has two hardware threads.
-    let threads =
-        "nproc --all; cat /sys/devices/system/cpu/online /sys/devices/system/cpu/smt/control";
-    let last = format!("n{}", case.cluster.nodes().count());
-    let both = case.run(&["-w", &last, "--exclusive"], threads)?;
-    ensure_contains(&both, "0-1")?;
-    let one = case.submit(&["-w", &last, "--exclusive", "--bmc-kernel=smt-off"], threads)?;
-    case.wait(one, "COMPLETED", BOOT_SECONDS)?;
-    let printed = case.output(one);
-    ensure!(printed.lines().any(|line| line == "0"), "smt-off left {printed:?}");
-    let status = check(bmc(case.cluster, &["status", &one.to_string()])?)?;
-    ensure_contains(&status, &last)
+    let path = case.cluster.dir().join("etc/bootsrv.toml");
+    let usual = fs::read_to_string(&path)?;
+    let result = BASES.iter().try_for_each(|(arguments, jobs)| {
+        let base = usual.replacen(r#""transparent_hugepage=madvise""#, arguments, 1);
+        ensure!(base != usual, "the base is written another way now: {usual}");
+        restart_bootsrv_with(case, &path, &base)?;
+        on_base(case, jobs).with_context(|| format!("on the base {arguments}"))
+    });
+    restart_bootsrv_with(case, &path, &usual)?;
+    result
+}
+
+fn restart_bootsrv_with(case: &Case<'_>, path: &Path, config: &str) -> Result<()> {
+    case.wait_all_off()?;
+    fs::write(path, config)?;
+    case.cluster.stop_service("bootsrv", "TERM")?;
+    case.cluster.start_service("bootsrv")?;
+    wait_until(Duration::from_secs(20), "bootsrv answers", || {
+        Ok(bmc(case.cluster, &["node", "list"])?.status.success())
+    })
+}
+
+fn on_base(case: &Case<'_>, jobs: &[OnBase]) -> Result<()> {
+    let submit = |(node, profile, expected): &OnBase| {
+        let options = [format!("--nodelist=n{node}")].into_iter();
+        let options = options.chain(profile.map(|name| format!("--bmc-kernel={name}")));
+        let options: Vec<String> = options.collect();
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        Ok((case.submit(&options, SHOW_SETTINGS)?, *expected))
+    };
+    let jobs = jobs.iter().map(submit).collect::<Result<Vec<_>>>()?;
+    for (job, expected) in jobs {
+        case.wait(job, "COMPLETED", BOOT_SECONDS)?;
+        let printed = case.output(job);
+        for line in expected {
+            ensure!(printed.lines().any(|one| one == *line), "job {job}: no {line:?}: {printed}");
+        }
+    }
+    Ok(())
 }

@@ -5,12 +5,30 @@
 //! allocatable, and that is checked too.
 
 mod case;
+mod choices;
+mod down;
 mod energy;
 mod faults;
+mod hooks;
+mod hub;
+mod idle;
 mod jobs;
+mod kernels;
 mod limits;
+mod lost;
+mod once;
+mod outages;
+mod parts;
+mod requeue;
 mod restarts;
+mod search;
 mod secrets;
+mod site;
+mod strangers;
+mod syslog;
+mod undone;
+mod views;
+mod web;
 
 use anyhow::{Context, Result};
 use case::Case;
@@ -23,22 +41,51 @@ use tests::product::{self, Assets};
 type Test = fn(&Case) -> Result<()>;
 
 /// Name and what it proves, in the order they run.
-const CASES: [(&str, Test); 17] = [
+const CASES: &[(&str, Test)] = &[
+    ("slurm_conf_check_is_content", site::slurm_conf_check_is_content),
+    ("choices_are_listed", views::choices_are_listed),
     ("two_kernels", jobs::two_kernels),
     ("other_release", jobs::other_release),
+    ("kernel_from_parts_boots", kernels::kernel_from_parts_boots),
+    ("reimport_leaves_a_boot_alone", kernels::reimport_leaves_a_boot_alone),
     ("two_nodes_at_once", jobs::two_nodes_at_once),
     ("srun_interactively", jobs::srun_interactively),
     ("queued_job_starts_at_once", jobs::queued_job_starts_at_once),
+    ("one_node_never_a_wrong_kernel", requeue::one_node_never_a_wrong_kernel),
+    ("array_tasks_get_their_kernel", parts::array_tasks_get_their_kernel),
+    ("components_get_their_kernels", parts::components_get_their_kernels),
+    ("requeued_job_boots_its_kernel_again", requeue::requeued_job_boots_its_kernel_again),
+    ("requeued_while_booting", requeue::requeued_while_booting),
+    ("preempted_job_boots_again", requeue::preempted_job_boots_again),
+    ("salloc_boots_and_its_steps_stay", choices::salloc_boots_and_its_steps_stay),
+    ("command_line_over_script", choices::command_line_over_script_over_environment),
+    ("site_scripts_are_chained", hooks::site_scripts_are_chained),
+    ("power_up_reboot_power_down", idle::power_up_reboot_power_down),
+    ("canary_nodes_try_a_new_default", idle::canary_nodes_try_a_new_default),
+    ("kernel_in_use_is_not_removed", hub::kernel_in_use_is_not_removed),
     ("settings_are_effective", jobs::settings_are_effective),
     ("unknown_kernel_is_refused", limits::unknown_kernel_is_refused),
     ("forbidden_kernel_is_refused_twice", limits::forbidden_kernel_is_refused_twice),
     ("refused_setting_holds_the_job", limits::refused_setting_holds_the_job),
+    ("image_that_undoes_a_setting_holds", undone::image_that_undoes_a_setting_holds_the_job),
     ("cancel_while_booting", limits::cancel_while_booting),
     ("admins_drain_stays", limits::admins_drain_stays),
+    ("maintenance_keeps_a_node_out", views::maintenance_keeps_a_node_out),
+    ("a_boot_is_seen", views::a_boot_is_seen),
+    ("strangers_get_nothing", strangers::strangers_get_nothing),
+    ("a_boot_is_given_once", once::a_boot_is_given_once),
+    ("damaged_artifact_is_refused", faults::damaged_artifact_is_refused),
     ("bad_nodes_are_drained_and_the_job_goes_on", faults::bad_nodes_are_drained),
     ("all_nodes_bad_holds_the_job", faults::all_nodes_bad_holds_the_job),
     ("bootsrv_is_killed_while_booting", restarts::bootsrv_is_killed_while_booting),
+    ("bootsrv_is_away_while_the_kernel_loads", outages::bootsrv_is_away_while_the_kernel_loads),
+    ("bootsrv_is_away_while_the_agent_starts", outages::bootsrv_is_away_while_the_agent_starts),
+    ("broken_client_toml_holds_who_asks", outages::broken_client_toml_holds_who_asks),
+    ("epilog_of_an_unknown_job_is_content", outages::epilog_of_an_unknown_job_is_content),
     ("slurmctld_restarts_while_prolog_waits", restarts::slurmctld_restarts_while_prolog_waits),
+    ("log_goes_to_syslog", syslog::log_goes_to_syslog),
+    ("lost_words_are_made_good", lost::lost_words_are_made_good),
+    ("node_is_reset_in_use", lost::node_is_reset_in_use),
     ("no_secret_is_seen", secrets::no_secret_is_seen),
     ("energy_agrees_with_the_truth", energy::agrees_with_the_truth),
 ];
@@ -81,7 +128,7 @@ fn run(filters: &[String]) -> Result<usize> {
             }
         }
     }
-    failed += usize::from(!leaves_nothing(cluster, failed)?);
+    failed += usize::from(!down::leaves_nothing(cluster, failed)?);
     Ok(failed)
 }
 
@@ -94,32 +141,4 @@ fn run_case(cluster: &Cluster, test: Test) -> Result<()> {
     let result = test(&case);
     let tidied = case.tidy().context("tidying up after the case");
     result.and(tidied)
-}
-
-/// `down` leaves no process, and what it wrote is in one directory. After a failure that is kept.
-fn leaves_nothing(cluster: Cluster, failed: usize) -> Result<bool> {
-    let dir = cluster.dir().to_owned();
-    cluster.down()?;
-    let mark = dir.to_string_lossy().into_owned();
-    let own = std::process::id().to_string();
-    let mut left = Vec::new();
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
-        if arguments.contains(&mark) && entry.file_name() != own.as_str() {
-            left.push(arguments);
-        }
-    }
-    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
-    left.extend(mounts.lines().filter(|line| line.contains(&mark)).map(String::from));
-    for line in &left {
-        println!("FAILED  down_leaves_nothing: {line}");
-    }
-    if failed == 0 && left.is_empty() {
-        println!("ok      down_leaves_nothing");
-        std::fs::remove_dir_all(&dir)?;
-    } else {
-        println!("kept: {}", dir.display());
-    }
-    Ok(left.is_empty())
 }
