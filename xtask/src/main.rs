@@ -23,7 +23,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run two jobs with two kernels on a virtual cluster of real Slurm and QEMU nodes, print what
+    /// Run jobs with several kernels on a virtual cluster of real Slurm and QEMU nodes, print what
     /// they saw, and stop clean.
     Demo,
     /// Everything that proves the product; --fast: what takes seconds.

@@ -13,6 +13,9 @@ use std::time::Duration;
 use ureq::http::Request;
 use ureq::{Agent, AsSendBody};
 
+/// The content type of a file, which may be long.
+pub(crate) const UPLOAD: &str = "application/octet-stream";
+
 /// Largest answer that is read, in bytes: 10,000 nodes with their time lines are about 10 MiB.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How much of a foreign answer stands in the error, in characters.
@@ -150,6 +153,10 @@ impl Client {
             .header("Authorization", format!("MUNGE {credential}"));
         if !content_type.is_empty() {
             request = request.header("Content-Type", content_type);
+        }
+        if content_type == UPLOAD {
+            // Refused before it is sent: else the refusal is lost behind a broken pipe.
+            request = request.header("Expect", "100-continue");
         }
         let request = request.body(body).map_err(|error| transport(error.into()))?;
         let request = self

@@ -1,5 +1,6 @@
 //! Sending a large file without holding it: hashed first, because the credential binds the body.
 
+use crate::transport::UPLOAD;
 use crate::{Client, ClientError};
 use protocol::names::Digest;
 use serde::de::DeserializeOwned;
@@ -28,7 +29,7 @@ impl Client {
         content.rewind().map_err(failed)?;
         let client = self.with_total(UPLOAD_LIMIT);
         let body = SendBody::from_reader(&mut content);
-        let answer = client.send("PUT", path, &digest, "application/octet-stream", body)?;
+        let answer = client.send("PUT", path, &digest, UPLOAD, body)?;
         client.json("PUT", path, &answer)
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// How long to wait for a kernel before giving up.
 const KERNEL_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often to look.
-const INTERVAL: Duration = Duration::from_millis(20);
+const INTERVAL: Duration = Duration::from_millis(10);
 /// Time for the kernel to start its console after it was first seen idle; a boot is over in three
 /// seconds.
 const AFTER_KERNEL: Duration = Duration::from_millis(200);
@@ -29,16 +29,16 @@ impl Chassis {
         let mut due = None;
         let mut refusal = None;
         while Instant::now() < deadline && qemu::running(&self.run.node(self.node)).is_some() {
-            if self.is_kernel_idle() {
-                let due = *due.get_or_insert_with(|| Instant::now() + AFTER_KERNEL);
-                if Instant::now() > due {
+            match due {
+                None if self.is_kernel_idle() => due = Some(Instant::now() + AFTER_KERNEL),
+                // A boot idles for moments only: the machine is stopped first, and looked at then.
+                Some(due) if Instant::now() > due => match self.try_panic() {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
                     // A refusal counts only if no later try succeeds.
-                    match self.try_panic() {
-                        Ok(true) => return Ok(()),
-                        Ok(false) => {}
-                        Err(source) => refusal = Some(source),
-                    }
-                }
+                    Err(source) => refusal = Some(source),
+                },
+                None | Some(_) => {}
             }
             std::thread::sleep(INTERVAL);
         }
@@ -47,7 +47,7 @@ impl Chassis {
         })
     }
 
-    /// Stops the machine and looks again: only now does it stay idle.
+    /// Stops the machine and looks: only now does it stay idle.
     fn try_panic(&self) -> io::Result<bool> {
         let mut stopped = Stopped::stop(&self.file("debugger"))?;
         let is_idle = self.is_kernel_idle();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// What each job runs, on each of its nodes.
 const SCRIPT: &str = "srun sh -c 'echo \"$(hostname): kernel $(uname -r), huge pages \
-    $(cat /sys/kernel/mm/transparent_hugepage/enabled)\"'; sleep 6";
+    $(cat /sys/kernel/mm/transparent_hugepage/enabled)\"'; sleep 4";
 
 /// Options, what the job must see on each node, and how many nodes it has.
 const JOBS: [(&[&str], &str, usize); 4] = [
