@@ -4,7 +4,8 @@
 use crate::context::{Job, Process};
 use crate::options::{Given, OptionName, value};
 
-/// Sets `BMC_KERNEL` and `BMC_IMAGE` in the tasks' environment, also under `--export=NONE`.
+/// Sets `BMC_KERNEL` and `BMC_IMAGE` in the tasks' environment, also under `srun --export=NONE`.
+/// To a batch script under `--export=NONE` Slurm hands no plugin options (22.05).
 pub(crate) fn tell_tasks(process: &dyn Process, job: &dyn Job, given: &Given) {
     for name in OptionName::ALL {
         if let Some(chosen) = value(&given.options, name)
