@@ -89,6 +89,7 @@ fn files(directory: &Path, which: Files) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read as _;
 
     fn secret(value: &str) -> [Secret; 1] {
         [Secret { name: "token", value: value.into() }]
@@ -114,10 +115,14 @@ mod tests {
     fn a_command_line_is_seen() {
         let word = format!("planted-{}", std::process::id());
         let mut child = std::process::Command::new("/bin/sh")
-            .args(["-c", "read line", &word])
+            .args(["-c", "echo runs; read line", &word])
             .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        // Before that the kernel may show no command line yet.
+        let mut runs = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut runs).unwrap();
         let found = on_command_lines(&secret(&word)).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
