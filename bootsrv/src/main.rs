@@ -10,7 +10,7 @@ use bootsrv::deployment::engine::Engine;
 use bootsrv::deployment::reconciler;
 use bootsrv::http::{self, App};
 use bootsrv::hub::Hub;
-use bootsrv::power::{self, Fleet, Site};
+use bootsrv::power::{self, Fleet, Listener, Site};
 use bootsrv::slurm::Scontrol;
 use bootsrv::slurm_queue::SlurmQueue;
 use bootsrv::store::Store;
@@ -87,7 +87,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
 
     let scontrol = Scontrol::new(config.slurm.scontrol.clone(), config.slurm.conf.clone());
     let site = Arc::new(Site {
-        engine: OnceLock::new(),
+        listener: OnceLock::new(),
         inrush: power::inrush(config.limits.power_on_per_second),
         power_limit: Duration::from_secs(config.limits.power_seconds.into()),
     });
@@ -95,8 +95,8 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     let slurm = SlurmQueue::start(scontrol.clone(), Arc::clone(&store));
     let engine =
         Arc::new(Engine::new(Arc::clone(&store), Arc::clone(&config), fleet.clone(), slurm));
-    if site.engine.set(Arc::clone(&engine)).is_err() {
-        anyhow::bail!("the engine was set twice");
+    if site.listener.set(Arc::clone(&engine) as Arc<dyn Listener>).is_err() {
+        anyhow::bail!("the listener was set twice");
     }
     let definitions: Vec<_> = store.nodes()?.into_iter().map(|row| row.definition).collect();
     fleet.start(&definitions, &site);

@@ -8,9 +8,10 @@ use super::{Blame, Deployment, DeploymentId, Failure, Mark, State};
 use crate::clock::now_unix_ns;
 use crate::config::Config;
 use crate::energy_record;
-use crate::power::{Fleet, Order};
+use crate::power::{Fleet, Listener, Order};
 use crate::slurm_queue::{SlurmQueue, Word};
 use crate::store::{Store, StoreError, Try};
+use energy::Sample;
 use protocol::names::NodeName;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -238,6 +239,32 @@ impl Engine {
             (None, Some(to)) => log::info!("job={job} node={node} {from} -> {}", to.name()),
             (None, None) => log::debug!("job={job} node={node} {from}: {event:?}"),
         }
+    }
+}
+
+impl Listener for Engine {
+    fn happened(&self, node: &NodeName, id: DeploymentId, event: &Event, marks: &[(Mark, i64)]) {
+        if let Err(error) = self.apply_at(id, event, marks) {
+            log::error!("node={node} {event:?}: {}", crate::chain(&error));
+        }
+    }
+
+    fn reading(&self, node: &NodeName, sample: Sample, meter: &str) {
+        if let Err(error) = self.store.add_sample(node, sample, meter) {
+            log::error!("node={node}: keeping a reading: {}", crate::chain(&error));
+        }
+    }
+
+    fn settled(&self, node: &NodeName) {
+        match self.store.newest_on(node) {
+            Ok(Some(newest)) => self.happened(node, newest.id, &Event::Settled, &[]),
+            Ok(None) => {}
+            Err(error) => log::error!("node={node}: {}", crate::chain(&error)),
+        }
+    }
+
+    fn is_held(&self, node: &NodeName) -> bool {
+        self.fleet.is_held(node)
     }
 }
 

@@ -7,7 +7,9 @@ mod worker;
 pub use controller::{Controller, Reading};
 
 use crate::clock::now_unix_ns;
-use crate::deployment::{DeploymentId, State};
+use crate::deployment::transition::Event;
+use crate::deployment::{DeploymentId, Mark, State};
+use energy::Sample;
 use inrush::Inrush;
 use protocol::api::{NodeDefinition, PowerAction};
 use protocol::names::NodeName;
@@ -24,6 +26,18 @@ pub enum Order {
     Off(Option<DeploymentId>),
     /// An admin's wish, answered with the power as seen afterwards.
     Admin(PowerAction, oneshot::Sender<Result<Power, String>>),
+}
+
+/// Who hears what the workers see, and decides what follows.
+pub trait Listener: std::fmt::Debug + Send + Sync {
+    /// Something happened to a deployment.
+    fn happened(&self, node: &NodeName, id: DeploymentId, event: &Event, marks: &[(Mark, i64)]);
+    /// A meter was read.
+    fn reading(&self, node: &NodeName, sample: Sample, meter: &str);
+    /// The readings of a node that is off do not change any more.
+    fn settled(&self, node: &NodeName);
+    /// Whether the node waits in iPXE ([`Fleet::is_held`]).
+    fn is_held(&self, node: &NodeName) -> bool;
 }
 
 /// Whether a node has power, as its controller says.

@@ -5,9 +5,8 @@
 
 use super::controller::Controller;
 use super::inrush::Inrush;
-use super::{Observed, Order, Power};
+use super::{Listener, Observed, Order, Power};
 use crate::clock::now_unix_ns;
-use crate::deployment::engine::Engine;
 use crate::deployment::transition::Event;
 use crate::deployment::{Blame, DeploymentId, Failure, Mark, State};
 use energy::Sample;
@@ -20,8 +19,8 @@ use tokio::time::{Instant, sleep};
 /// What all workers share.
 #[derive(Debug)]
 pub struct Site {
-    /// Where events go; set once, before any order is given.
-    pub engine: OnceLock<Arc<Engine>>,
+    /// Who hears what is seen; set once, before any order is given.
+    pub listener: OnceLock<Arc<dyn Listener>>,
     /// The inrush limit.
     pub inrush: Arc<Inrush>,
     /// For a power command to show its effect.
@@ -84,14 +83,13 @@ impl Worker {
         }
     }
 
-    fn engine(&self) -> Option<&Arc<Engine>> {
-        self.site.engine.get()
+    fn listener(&self) -> Option<&Arc<dyn Listener>> {
+        self.site.listener.get()
     }
 
     fn tell(&self, id: DeploymentId, event: &Event, marks: &[(Mark, i64)]) {
-        let Some(engine) = self.engine() else { return };
-        if let Err(error) = engine.apply_at(id, event, marks) {
-            log::error!("node={} {event:?}: {}", self.definition.name, crate::chain(&error));
+        if let Some(listener) = self.listener() {
+            listener.happened(&self.definition.name, id, event, marks);
         }
     }
 
@@ -134,9 +132,9 @@ impl Worker {
     /// begins anew too: the node may have asked for its script while nobody answered, and then
     /// stands at its firmware's prompt.
     async fn power_on(&mut self, id: DeploymentId) -> Result<(), String> {
-        let Some(engine) = self.engine().cloned() else { return Ok(()) };
         if self.look().await == Some(Power::On) {
-            if engine.fleet.is_held(&self.definition.name) {
+            let held = |listener: &Arc<dyn Listener>| listener.is_held(&self.definition.name);
+            if self.listener().is_some_and(held) {
                 self.tell(id, &Event::PowerOnAccepted, &[]);
                 return Ok(());
             }
@@ -276,12 +274,10 @@ impl Worker {
     }
 
     fn note(&mut self, sample: Option<(Sample, &str)>, has_meter: bool, state: State) {
-        let Some(engine) = self.engine().cloned() else { return };
+        let Some(listener) = self.listener().cloned() else { return };
         let name = &self.definition.name;
         if let Some((sample, meter)) = sample {
-            if let Err(error) = engine.store.add_sample(name, sample, meter) {
-                log::error!("node={name}: keeping a reading: {}", crate::chain(&error));
-            }
+            listener.reading(name, sample, meter);
             let alike = self.last_sample.is_some_and(|last| {
                 (last.milliwatts - sample.milliwatts).abs() <= SETTLED_MILLIWATTS
             });
@@ -289,12 +285,9 @@ impl Worker {
             self.last_sample = Some(sample);
         }
         let settled = !has_meter || self.alike >= SETTLED_READINGS;
-        if state == State::Settling
-            && settled
-            && let Ok(Some(newest)) = engine.store.newest_on(name)
-        {
+        if state == State::Settling && settled {
             self.alike = 0;
-            self.tell(newest.id, &Event::Settled, &[]);
+            listener.settled(name);
         }
     }
 }
