@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod generate;
+mod limited;
 pub mod live;
 pub mod network;
 pub mod plugstack;

@@ -20,19 +20,6 @@ use std::path::{Path, PathBuf};
 /// As much of a hook's text is looked at, in bytes.
 const SCRIPT_BYTES_MAX: u64 = 64 * 1024;
 
-/// Reads a text file of at most `bytes_max` bytes.
-///
-/// # Errors
-/// When it cannot be read, is longer, or is not UTF-8.
-pub fn read_limited(path: &Path, bytes_max: u64) -> io::Result<String> {
-    let mut text = String::new();
-    fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > bytes_max {
-        return Err(io::Error::other(format!("longer than {bytes_max} bytes")));
-    }
-    Ok(text)
-}
-
 /// Where the files are.
 #[derive(Debug, Clone)]
 pub struct Paths {

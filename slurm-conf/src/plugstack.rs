@@ -28,13 +28,13 @@ pub struct PlugstackLine {
 /// # Errors
 /// When the file itself cannot be read; an include that names nothing is no error to Slurm either.
 pub fn read(path: &Path) -> io::Result<Vec<PlugstackLine>> {
-    let text = crate::live::read_limited(path, FILE_BYTES_MAX)?;
+    let text = crate::limited::read_limited(path, FILE_BYTES_MAX)?;
     let mut lines = Vec::new();
     let mut seen = BTreeSet::from([path.to_owned()]);
     let mut waiting = add(path, &text, false, &mut lines);
     while let Some(path) = waiting.pop().filter(|_| seen.len() < FILES_MAX) {
         if seen.insert(path.clone())
-            && let Ok(text) = crate::live::read_limited(&path, FILE_BYTES_MAX)
+            && let Ok(text) = crate::limited::read_limited(&path, FILE_BYTES_MAX)
         {
             waiting.extend(add(&path, &text, true, &mut lines));
         }

@@ -270,7 +270,7 @@ impl Site {
     /// # Errors
     /// When it cannot be read, has an unknown key, or values that cannot work.
     pub fn read(path: &Path) -> Result<Self, SiteError> {
-        let text = crate::live::read_limited(path, SITE_BYTES_MAX)
+        let text = crate::limited::read_limited(path, SITE_BYTES_MAX)
             .map_err(|source| SiteError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }

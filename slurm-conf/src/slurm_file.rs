@@ -94,7 +94,7 @@ impl SlurmFile {
     /// # Errors
     /// When the file itself cannot be read; a missing included one is in [`Self::unreadable`].
     pub fn read(path: &Path) -> std::io::Result<Self> {
-        let text = crate::live::read_limited(path, FILE_BYTES_MAX)?;
+        let text = crate::limited::read_limited(path, FILE_BYTES_MAX)?;
         let mut file = Self::default();
         file.add(path, path.parent().unwrap_or_else(|| Path::new("/")), &text);
         Ok(file)
@@ -125,7 +125,7 @@ impl SlurmFile {
         let read = if self.files >= FILES_MAX {
             Err(format!("more than {FILES_MAX} files are included"))
         } else {
-            crate::live::read_limited(&target, FILE_BYTES_MAX).map_err(|error| error.to_string())
+            crate::limited::read_limited(&target, FILE_BYTES_MAX).map_err(|error| error.to_string())
         };
         match read {
             Ok(text) => self.add(&target, directory, &text),

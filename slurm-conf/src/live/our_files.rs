@@ -1,7 +1,7 @@
 //! Our own files of a live site: as much of bootsrv.toml and client.toml as the rules look at. Their
 //! readers check the rest, and keys unknown here are theirs to refuse.
 
-use super::read_limited;
+use crate::limited::read_limited;
 use crate::toml_text;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
