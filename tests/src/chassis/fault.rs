@@ -14,7 +14,7 @@ pub enum Fault {
     IgnorePower,
     /// The network card has no boot ROM: the firmware finds nothing to boot.
     NoBoot,
-    /// The kernel jumps to nowhere about two seconds after its start, and panics.
+    /// The kernel's first program is sent to nowhere as soon as it runs: the kernel panics.
     Panic,
 }
 

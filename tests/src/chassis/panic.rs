@@ -1,6 +1,7 @@
-//! Makes a node's kernel panic for real: while it idles it is made to go on at address 0. The idle
-//! task dies of that, and the kernel with it ("Attempted to kill the idle task!"). It needs nothing
-//! of the kernel, whatever its build, arguments or amount of memory.
+//! Makes a node's kernel panic for real: its first program is made to go on at address 0. It dies of
+//! that, and the kernel with it ("Attempted to kill init!"). It needs nothing of the kernel, whatever
+//! its build, arguments or amount of memory; and it comes as early as a panic can be read on the
+//! console, however quick and busy the boot is.
 
 use crate::chassis::debugger::Stopped;
 use crate::chassis::{Chassis, ChassisError, qemu, qmp};
@@ -11,69 +12,85 @@ use std::time::{Duration, Instant};
 const KERNEL_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often to look.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// Time for the kernel to start its console after it was first seen idle; a boot is over in three
-/// seconds.
-const AFTER_KERNEL: Duration = Duration::from_millis(200);
 /// Bit 10 of the extended feature register: the processor is in 64-bit mode, where no firmware or
 /// iPXE of our nodes ever is.
 const LONG_MODE: u64 = 1 << 10;
 
+/// What the processor is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Firmware or iPXE.
+    Firmware,
+    /// The kernel.
+    Kernel,
+    /// A program on the kernel.
+    Program,
+}
+
 impl Chassis {
-    /// Waits until the node's kernel is up, then makes it panic. Ends quietly when the node is
-    /// switched off before.
+    /// Waits until the node's kernel runs a program, then makes it panic. Ends quietly when the node
+    /// is switched off before.
     ///
     /// # Errors
     /// When QEMU does not do as the debugger says.
     pub fn panic_when_up(&self) -> Result<(), ChassisError> {
         let deadline = Instant::now() + KERNEL_TIMEOUT;
-        let mut due = None;
-        let mut refusal = None;
+        let (mut is_up, mut has_jumped, mut refusal) = (false, false, None);
         while Instant::now() < deadline && qemu::running(&self.run.node(self.node)).is_some() {
-            match due {
-                None if self.is_kernel_idle() => due = Some(Instant::now() + AFTER_KERNEL),
-                // A boot idles for moments only: the machine is stopped first, and looked at then.
-                Some(due) if Instant::now() > due => match self.try_panic() {
-                    Ok(true) => return Ok(()),
-                    Ok(false) => {}
+            let at = self.at();
+            is_up |= at == At::Program;
+            if has_jumped && at == At::Firmware {
+                return Ok(());
+            }
+            if is_up {
+                // Again until it panics: what jumped may have been a helper of the first program.
+                match self.try_jump() {
+                    Ok(jumped) => has_jumped |= jumped,
                     // A refusal counts only if no later try succeeds.
                     Err(source) => refusal = Some(source),
-                },
-                None | Some(_) => {}
+                }
             }
             std::thread::sleep(INTERVAL);
         }
+        let refusal = refusal.filter(|_| !has_jumped);
         refusal.map_or(Ok(()), |source| {
             Err(ChassisError::Control { command: "the debugger".to_owned(), source })
         })
     }
 
-    /// Stops the machine and looks: only now does it stay idle.
-    fn try_panic(&self) -> io::Result<bool> {
+    /// Stops the machine and looks: only now does it stay where it is.
+    fn try_jump(&self) -> io::Result<bool> {
         let mut stopped = Stopped::stop(&self.file("debugger"))?;
-        let is_idle = self.is_kernel_idle();
-        if is_idle {
+        let is_program = self.at() == At::Program;
+        if is_program {
             stopped.jump_to_nowhere()?;
         }
         stopped.release()?;
-        Ok(is_idle)
+        Ok(is_program)
     }
 
-    fn is_kernel_idle(&self) -> bool {
+    fn at(&self) -> At {
         // A busy control socket is asked again at the next look.
-        let registers = qmp::human_command(&self.file("qmp"), "info registers").unwrap_or_default();
-        is_kernel_idle(&registers)
+        let registers = qmp::human_command(&self.file("qmp"), "info registers");
+        registers.map_or(At::Kernel, |registers| at(&registers))
     }
 }
 
-/// In 64-bit mode, at the highest privilege, halted until the next interrupt.
-fn is_kernel_idle(registers: &str) -> bool {
+fn at(registers: &str) -> At {
     let value = |name: &str| {
         let rest = registers.split(name).nth(1)?;
         u64::from_str_radix(rest.split_whitespace().next()?, 16).ok()
     };
-    value("EFER=").is_some_and(|value| value & LONG_MODE != 0)
-        && value("CPL=") == Some(0)
-        && value("HLT=") == Some(1)
+    match (value("EFER="), value("CPL=")) {
+        (Some(features), Some(level)) if features & LONG_MODE != 0 => {
+            if level == 3 {
+                At::Program
+            } else {
+                At::Kernel
+            }
+        }
+        _ => At::Firmware,
+    }
 }
 
 #[cfg(test)]
@@ -81,17 +98,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_idle_kernel_is_taken_for_one() {
-        let registers = |efer, cpl, hlt| {
-            format!(
-                "RFL=00000246 [---Z-P-] CPL={cpl} II=0 A20=1 SMM=0 HLT={hlt}\r\nEFER={efer}\r\n"
-            )
+    fn a_program_is_told_from_kernel_and_firmware() {
+        let registers = |efer, cpl| {
+            at(&format!(
+                "RFL=00000246 [---Z-P-] CPL={cpl} II=0 A20=1 SMM=0 HLT=0\r\nEFER={efer}\r\n"
+            ))
         };
         let kernel = "0000000000000d01";
-        assert!(is_kernel_idle(&registers(kernel, 0, 1)));
-        assert!(!is_kernel_idle(&registers(kernel, 0, 0)), "busy");
-        assert!(!is_kernel_idle(&registers(kernel, 3, 0)), "a program");
-        assert!(!is_kernel_idle(&registers("0000000000000000", 0, 1)), "firmware");
-        assert!(!is_kernel_idle(""));
+        assert_eq!(registers(kernel, 3), At::Program);
+        assert_eq!(registers(kernel, 0), At::Kernel);
+        assert_eq!(registers("0000000000000000", 0), At::Firmware);
+        assert_eq!(at(""), At::Firmware);
     }
 }
