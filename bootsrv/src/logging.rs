@@ -18,8 +18,27 @@ pub fn start(foreground: bool, debug: bool) -> Result<(), log::SetLoggerError> {
         pid: std::process::id(),
     };
     match syslog::unix(formatter) {
-        Ok(writer) if !foreground => log::set_boxed_logger(Box::new(BasicLogger::new(writer))),
-        _ => log::set_boxed_logger(Box::new(StandardError)),
+        Ok(writer) if !foreground => log::set_boxed_logger(Box::new(Own(BasicLogger::new(writer)))),
+        _ => log::set_boxed_logger(Box::new(Own(StandardError))),
+    }
+}
+
+/// Lines of bootsrv itself, and none of the libraries it uses.
+struct Own<L>(L);
+
+impl<L: Log> Log for Own<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("bootsrv") && self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
     }
 }
 
@@ -27,15 +46,13 @@ struct StandardError;
 
 impl Log for StandardError {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level() && metadata.target().starts_with("bootsrv")
+        metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let now = jiff::Timestamp::now();
-            // Nowhere to complain when standard error is closed.
-            drop(writeln!(std::io::stderr(), "{now:.3} {} {}", record.level(), record.args()));
-        }
+        let now = jiff::Timestamp::now();
+        // Nowhere to complain when standard error is closed.
+        drop(writeln!(std::io::stderr(), "{now:.3} {} {}", record.level(), record.args()));
     }
 
     fn flush(&self) {}

@@ -119,6 +119,10 @@ impl Engine {
             return Ok(());
         }
         for one in self.store.deployments_of_try(of.id)? {
+            if self.suspects().remove(&one.id).is_some() {
+                // Not held against the node: a program of the job can have asked.
+                log::warn!("node={} asked for its boot script, and its job ended then", one.node);
+            }
             self.slurm.say(Word::NoteDrain(one.node.clone()));
             if !of.asked.power_off_after {
                 self.slurm.say(Word::PowerDownWhenIdle(one.node));

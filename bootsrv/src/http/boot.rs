@@ -31,9 +31,9 @@ pub(super) async fn script(
     let live = newest.filter(|one| one.state != State::Released);
     let from = peer(&parts)?.ip();
     if !is_own_address(&row, from) {
-        log::warn!(
-            "node={name}: its boot script was asked for by {from}, which is not its address"
-        );
+        if app.engine.fleet.note_stranger(name) {
+            log::warn!("node={name}: {from}, not its address, asked for its boot script");
+        }
         return Ok(boot_script::wrong_address(http, mac, &row.definition.address));
     }
     let expected = live.as_ref().filter(|one| one.state.is_booting() && one.failure.is_none());

@@ -74,10 +74,14 @@ pub struct Fleet {
     handles: Arc<Mutex<HashMap<NodeName, Handle>>>,
     held: Arc<Mutex<HashMap<NodeName, i64>>>,
     by_hand: Arc<Mutex<HashSet<NodeName>>>,
+    strangers: Arc<Mutex<HashMap<NodeName, i64>>>,
 }
 
 /// A node that asked for the hold script within this time is waiting in iPXE.
 const HELD_NS: i64 = 4 * crate::clock::SECOND_NS;
+
+/// Between two log lines about strangers that ask for one node's script: anybody can ask.
+const STRANGER_NS: i64 = 60 * crate::clock::SECOND_NS;
 
 impl Fleet {
     fn handles(&self) -> MutexGuard<'_, HashMap<NodeName, Handle>> {
@@ -135,6 +139,17 @@ impl Fleet {
         let now = now_unix_ns();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.insert(node.clone(), now).is_none_or(|before| now - before > HELD_NS)
+    }
+
+    /// Notes that a stranger asked for a node's boot script; gives whether the last was long ago.
+    pub fn note_stranger(&self, node: &NodeName) -> bool {
+        let now = now_unix_ns();
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = strangers.get(node).is_none_or(|before| now - before > STRANGER_NS);
+        if is_due {
+            strangers.insert(node.clone(), now);
+        }
+        is_due
     }
 
     /// Notes that an admin switched a node by hand: on, it may stay so with nothing to do. A restart

@@ -80,7 +80,7 @@ impl FromStr for Node {
 }
 
 /// Random numbers, for the kernel's start. No `cmpxchg16b`: a boot died of a double fault right behind
-/// one, with the low half of RAX in the flags, which only QEMU 7.2's emulation can have put there.
+/// one, with the low half of RAX in the flags; seen once, and taken for a fault of QEMU 7.2's emulation.
 const FEATURES: &str = "+rdrand,-cx16";
 
 /// What QEMU gives the node; kept in the node's directory for the chassis program.
