@@ -15,7 +15,7 @@ pub(crate) struct Figure {
     pub(crate) median: Option<f64>,
     /// The largest median with which the goal is met; `None`: there is none.
     pub(crate) goal: Option<f64>,
-    /// `None`: no goal, or unknown.
+    /// `None`: no goal, or unknown in any repeat.
     pub(crate) met: Option<bool>,
     /// Why it is unknown, or is so in some repeats.
     pub(crate) unknown: Option<String>,
@@ -41,7 +41,9 @@ impl Figure {
             reasons.push("not measured in this run".to_owned());
         }
         let median = median(&values);
-        let met = median.zip(goal).map(|(median, goal)| median <= goal);
+        // A repeat that failed may have been the slowest: with it the median is not known.
+        let met =
+            median.zip(goal).filter(|_| reasons.is_empty()).map(|(median, goal)| median <= goal);
         let unknown = (!reasons.is_empty()).then(|| reasons.join("; "));
         Self { name: name.into(), unit, values, median, goal, met, unknown }
     }
@@ -60,7 +62,12 @@ impl Figure {
         let shown = format!("{} {unit}", number(median));
         let range = format!("{} – {}", number(least), number(most));
         let goal = self.goal.map_or_else(String::new, |goal| format!("≤ {goal} {unit}"));
-        let met = self.met.map_or("", |met| if met { "met" } else { "NOT MET" });
+        let met = match (self.met, self.goal) {
+            (Some(true), _) => "met",
+            (Some(false), _) => "NOT MET",
+            (None, Some(_)) => "unknown",
+            (None, None) => "",
+        };
         let partly = self.unknown.as_ref().map_or_else(String::new, |why| format!("  ({why})"));
         format!("{name:<66} {shown:>9}  {range:<17} {goal:<9} {met}{partly}").trim_end().to_owned()
     }
@@ -101,5 +108,9 @@ mod tests {
         assert!(figure.line().ends_with("unknown: no log"));
         let partly = Figure::new("a", "", None, [Err("no log".to_owned()), Ok(1.0)]);
         assert!(partly.line().ends_with("(no log)"));
+        let failed =
+            Figure::new("a", "s", Some(1.0), [Ok(0.5), Err("no boot".to_owned()), Ok(0.5)]);
+        assert_eq!((failed.median, failed.met), (Some(0.5), None));
+        assert!(failed.line().ends_with("≤ 1 s     unknown  (no boot)"), "{}", failed.line());
     }
 }
