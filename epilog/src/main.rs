@@ -2,12 +2,13 @@
 //! SuspendProgram's, and bootsrv's own when it sees no job on a node.
 //!
 //! Runs after every job, and after every prolog that failed; may run twice or never. Slurm only
-//! logs its failure, so a `client.toml` that cannot be read costs no job anything here.
+//! logs its failure, so a `client.toml` that cannot be read costs no job anything here: the site's
+//! own script runs all the same.
 
 mod release;
 
 use bootsrv_client::hook::{Environment, HookError, run_site_script, start_log};
-use bootsrv_client::{Client, ClientConfig, Timeouts, chain};
+use bootsrv_client::{Client, ClientConfig, SiteScripts, Timeouts, chain};
 use protocol::job_env::CLIENT_CONFIG_PATH;
 use release::{CALL_LIMIT, Released, release};
 use std::process::ExitCode;
@@ -24,8 +25,20 @@ fn main() -> ExitCode {
 }
 
 fn run(environment: &Environment) -> Result<u8, HookError> {
-    let path = environment.os(CLIENT_CONFIG_PATH).cloned();
-    let config = ClientConfig::load(&ClientConfig::path(path))?;
+    let path = ClientConfig::path(environment.os(CLIENT_CONFIG_PATH).cloned());
+    let config = match ClientConfig::load(&path) {
+        Ok(config) => config,
+        Err(error) => {
+            let scripts = SiteScripts::load(&path).ok();
+            if let Some(script) = scripts.and_then(|scripts| scripts.site_epilog)
+                && let Err(failure) = run_site_script(&script, None)
+            {
+                start_log("epilog");
+                log::error!("{}", chain(&failure));
+            }
+            return Err(error.into());
+        }
+    };
     let mut code = 0;
     if config.manages(&environment.partition()?) {
         start_log("epilog");

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use bootsrv_client::test_server::{Answer, Seen, TestServer};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -48,6 +49,14 @@ fn a_broken_configuration_is_a_failure_that_slurm_only_logs() {
     std::fs::write(folder.path().join("client.toml"), "no toml").unwrap();
     assert_eq!(run(EPILOG, "", "bmc", folder.path()), Some(4));
     assert_eq!(run(env!("CARGO_BIN_EXE_suspend"), "n1", "", folder.path()), Some(4));
+    let text = "typo = 1\nsite_epilog = \"FOLDER/site\"\n"
+        .replace("FOLDER", &folder.path().display().to_string());
+    std::fs::write(folder.path().join("client.toml"), text).unwrap();
+    let script = folder.path().join("site");
+    std::fs::write(&script, "#!/bin/sh\n: > \"${0}_ran\"\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(run(EPILOG, "", "cpu", folder.path()), Some(4));
+    assert!(folder.path().join("site_ran").exists(), "the site's own script is not skipped");
 }
 
 #[test]

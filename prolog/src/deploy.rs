@@ -11,7 +11,7 @@ use protocol::names::JobId;
 use std::time::Duration;
 
 /// Between two looks at a booting job. slurmctld starts the job 40 ms after prolog ends, so this
-/// pause is most of what a user waits in vain; one look is one indexed row at bootsrv.
+/// pause is most of what a user waits in vain; one look is a few indexed rows at bootsrv.
 const POLL: Duration = Duration::from_millis(100);
 /// After bootsrv did not answer or was busy; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(200);

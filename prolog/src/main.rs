@@ -10,8 +10,8 @@ mod verdict;
 
 use bootsrv_client::hook::{Environment, HookError, run_site_script, start_log};
 use bootsrv_client::{
-    Client, ClientConfig, ClientError, ConfigError, DEFAULT_SCONTROL, DEFAULT_TRIES_MAX, Timeouts,
-    chain,
+    Client, ClientConfig, ClientError, ConfigError, DEFAULT_SCONTROL, DEFAULT_TRIES_MAX,
+    SiteScripts, Timeouts, chain,
 };
 use deploy::{Clock, Limits, Server};
 use protocol::api::{JobRequest, JobView};
@@ -19,6 +19,7 @@ use protocol::error::ErrorKind;
 use protocol::job_env::{CLIENT_CONFIG_PATH, SLURM_CONF};
 use protocol::names::{JobId, JobReference};
 use request::Asked;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use verdict::Verdict;
@@ -40,13 +41,13 @@ enum Decision {
 }
 
 fn run(environment: &Environment, clock: &SystemClock) -> u8 {
-    let path = environment.os(CLIENT_CONFIG_PATH).cloned();
-    let config = ClientConfig::load(&ClientConfig::path(path));
+    let path = ClientConfig::path(environment.os(CLIENT_CONFIG_PATH).cloned());
+    let config = ClientConfig::load(&path);
     let decision = match &config {
         Ok(config) => {
             decide(environment, config, clock).unwrap_or_else(|error| Decision::Tell(fault(&error)))
         }
-        Err(error) => without_config(environment, error),
+        Err(error) => without_config(environment, &path, error),
     };
     match decision {
         Decision::Exit(code) => code,
@@ -91,14 +92,34 @@ fn decide(
 }
 
 /// Which partitions are ours is not known then, but whether the job asked for us is. One that did
-/// cannot start. One that did not is let go: it is another partition's as a rule, and must not wait
-/// for our file; if it is ours, it cannot start on a wrong kernel, because its nodes stay off.
-fn without_config(environment: &Environment, error: &ConfigError) -> Decision {
+/// cannot start. One that did not is let go, after the site's own script: it is another partition's
+/// as a rule, and must not wait for our file. If it is ours, nodes that are off stay off, and nodes
+/// that are up run it with the kernel they have.
+fn without_config(environment: &Environment, path: &Path, error: &ConfigError) -> Decision {
     if request::has_options(environment) {
         return Decision::Tell(fault(error));
     }
     start_log("prolog");
     let job = environment.job().map_or_else(|_| "?".into(), |job| job.to_string());
+    let script = match SiteScripts::load(path) {
+        Ok(scripts) => scripts.site_prolog,
+        Err(unknown) => {
+            let unknown = chain(&unknown);
+            log::error!("job={job} site_prolog not run, if there is one: {unknown}");
+            None
+        }
+    };
+    if let Some(script) = script {
+        // How long it may take is slurmctld's to say, as it would be in its own place.
+        match run_site_script(&script, None) {
+            Ok(0) => {}
+            Ok(code) => {
+                log::warn!("job={job} {} ended with {code}", script.display());
+                return Decision::Exit(code);
+            }
+            Err(error) => return Decision::Tell(fault(&error)),
+        }
+    }
     log::error!("job={job} has no option of ours and is let go: {}", chain(error));
     Decision::Exit(0)
 }

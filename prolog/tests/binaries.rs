@@ -198,6 +198,20 @@ fn a_broken_configuration_stops_only_who_asks_for_us() {
 }
 
 #[test]
+fn a_typo_does_not_skip_the_sites_script() {
+    for (extra, code) in [
+        ("typo = 1\nsite_prolog = \"FOLDER/site\"\n", 9),
+        ("typo = 1\nsite_prolog = \"FOLDER/missing\"\n", 4),
+        ("site_prolog = \"FOLDER/site\"\nno toml\n", 0),
+    ] {
+        let Some(site) = Site::new(extra, "", |_| view("ready")) else { return };
+        executable(&site.folder.path().join("site"), "#!/bin/sh\nexit 9\n");
+        let foreign = [("SLURM_JOB_PARTITION", "cpu")];
+        assert_eq!(site.run(PROLOG, &[], &foreign).status.code(), Some(code), "{extra}");
+    }
+}
+
+#[test]
 fn a_job_whose_variables_cannot_be_used_is_held_at_last() {
     let Some(site) = Site::new("tries_max = 1\n", "", |_| view("ready")) else { return };
     let output = site.run(PROLOG, &[], &[("SLURM_JOB_NODELIST", "n[")]);

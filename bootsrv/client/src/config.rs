@@ -2,6 +2,7 @@
 //! the command; holds no secret and may be world-readable.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -106,11 +107,7 @@ impl ClientConfig {
     /// # Errors
     /// When it cannot be read, or is not right.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(read)?;
-        file.take(CONFIG_BYTES_MAX).read_to_string(&mut text).map_err(read)?;
-        Self::parse(&text, path)
+        Self::parse(&read_text(path)?, path)
     }
 
     /// Checks the text of a file; `path` is for error messages.
@@ -118,12 +115,7 @@ impl ClientConfig {
     /// # Errors
     /// When it is not right.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
-            let message = error.message().replace('\n', " ");
-            ConfigError::Parse { path: path.to_owned(), line, message }
-        })?;
+        let config: Self = from_toml(text, path)?;
         match config.broken_rule() {
             None => Ok(config),
             Some((key, value, rule)) => {
@@ -145,18 +137,13 @@ impl ClientConfig {
         if self.tries_max == 0 {
             return Some(("tries_max", "0".into(), "it is at least 1"));
         }
-        let paths = [
+        absolute([
             ("scontrol", Some(&self.scontrol)),
             ("slurm_conf", self.slurm_conf.as_ref()),
             ("site_prolog", self.site_prolog.as_ref()),
             ("site_epilog", self.site_epilog.as_ref()),
             ("munge_socket", self.munge_socket.as_ref()),
-        ];
-        paths.into_iter().find_map(|(key, path)| {
-            let path = path.filter(|path| !path.is_absolute())?;
-            let rule = "it is an absolute path: Slurm's hooks have no search path";
-            Some((key, path.display().to_string(), rule))
-        })
+        ])
     }
 
     /// Whether jobs of this partition are ours.
@@ -164,6 +151,36 @@ impl ClientConfig {
     pub fn manages(&self, partition: &str) -> bool {
         self.partitions.iter().any(|managed| managed == partition)
     }
+}
+
+/// The text of a `client.toml`.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let read = |source| ConfigError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(read)?;
+    file.take(CONFIG_BYTES_MAX).read_to_string(&mut text).map_err(read)?;
+    Ok(text)
+}
+
+/// What `T` knows of the text; `path` is for error messages.
+pub(crate) fn from_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        let message = error.message().replace('\n', " ");
+        ConfigError::Parse { path: path.to_owned(), line, message }
+    })
+}
+
+/// The first path that is not absolute: key, value and the rule it breaks.
+pub(crate) fn absolute<'a>(
+    paths: impl IntoIterator<Item = (&'static str, Option<&'a PathBuf>)>,
+) -> Option<(&'static str, String, &'static str)> {
+    paths.into_iter().find_map(|(key, path)| {
+        let path = path.filter(|path| !path.is_absolute())?;
+        let rule = "it is an absolute path: Slurm's hooks have no search path";
+        Some((key, path.display().to_string(), rule))
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod config;
 mod error;
 #[cfg(feature = "hooks")]
 pub mod hook;
+mod site_scripts;
 #[cfg(feature = "test-server")]
 pub mod test_server;
 mod transport;
@@ -16,4 +17,5 @@ mod upload;
 
 pub use config::{ClientConfig, ConfigError, DEFAULT_SCONTROL, DEFAULT_TRIES_MAX};
 pub use error::{ClientError, chain};
+pub use site_scripts::SiteScripts;
 pub use transport::{Client, Timeouts};
