@@ -23,12 +23,19 @@ pub fn start(foreground: bool, debug: bool) -> Result<(), log::SetLoggerError> {
     }
 }
 
-/// Lines of bootsrv itself, and none of the libraries it uses.
+/// The crates of this project that bootsrv is made of, as lines name them.
+const CRATES: [&str; 6] = ["bootsrv", "artifacts", "ipmi", "energy", "munge", "protocol"];
+
+/// Lines of our own crates, and none of the libraries they use.
 struct Own<L>(L);
+
+fn is_own(target: &str) -> bool {
+    target.split("::").next().is_some_and(|name| CRATES.contains(&name))
+}
 
 impl<L: Log> Log for Own<L> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("bootsrv") && self.0.enabled(metadata)
+        is_own(metadata.target()) && self.0.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -56,4 +63,27 @@ impl Log for StandardError {
     }
 
     fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_our_crates_and_of_no_library() {
+        for own in [
+            "bootsrv",
+            module_path!(),
+            std::any::type_name::<artifacts::Store>(),
+            std::any::type_name::<ipmi::Client>(),
+            std::any::type_name_of_val(&energy::job_energy),
+            std::any::type_name::<munge::MungeError>(),
+            std::any::type_name::<protocol::boot::BootPlan>(),
+        ] {
+            assert!(is_own(own), "{own}");
+        }
+        for library in ["rustls::conn", "hyper", "ureq", "artifacts_of_another", ""] {
+            assert!(!is_own(library), "{library}");
+        }
+    }
 }

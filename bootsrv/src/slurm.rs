@@ -1,7 +1,7 @@
 //! What bootsrv asks and tells slurmctld, through scontrol: one program, absolute path, cleared
 //! environment, a time limit.
 
-use protocol::names::{JobReference, NodeName};
+use protocol::names::{JobId, JobReference, NodeName};
 use protocol::node_list::compress;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -248,6 +248,21 @@ impl Scontrol {
         Ok(())
     }
 
+    /// Whether a job has nodes, or had them and is not over: running, suspended, starting or ending.
+    ///
+    /// # Errors
+    /// When slurmctld does not answer.
+    pub async fn job_is_active(&self, job: JobId) -> Result<bool, SlurmError> {
+        match self.run(&["show", "job", "-o", &job.to_string()]).await {
+            Ok(shown) => Ok(is_active(&shown, job)),
+            // It is so long over that slurmctld has forgotten it.
+            Err(SlurmError::Refused { message, .. }) if message.contains("Invalid job id") => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn update_nodes(&self, nodes: &[NodeName], what: &[&str]) -> Result<(), SlurmError> {
         let name = format!("nodename={}", compress(nodes));
         let arguments: Vec<&str> =
@@ -294,6 +309,17 @@ fn parse_preempts(text: &str) -> bool {
     let values = text.lines().filter_map(|line| line.split_once('='));
     let mut types = values.filter(|(key, _)| key.trim() == "PreemptType");
     types.any(|(_, value)| !matches!(value.trim(), "preempt/none" | "(null)" | ""))
+}
+
+/// Of `scontrol show job -o`, which shows all tasks where the number is that of their array.
+fn is_active(shown: &str, job: JobId) -> bool {
+    const ACTIVE: [&str; 6] =
+        ["RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING", "STOPPED", "RESIZING"];
+    let own = format!("JobId={job}");
+    let line = shown.lines().find(|line| line.split_whitespace().next() == Some(own.as_str()));
+    let state = line
+        .and_then(|line| line.split_whitespace().find_map(|word| word.strip_prefix("JobState=")));
+    state.is_some_and(|state| ACTIVE.contains(&state))
 }
 
 /// Parses `scontrol show node -o`: a line a node, `Key=Value` words, Reason last on its line part.
@@ -347,6 +373,14 @@ NodeName=n3 State=IDLE+DRAIN+POWERED_DOWN Partitions=bmc Reason=fan broken [root
         assert!(parse_preempts(&config("preempt/partition_prio")));
         assert!(!parse_preempts(&config("preempt/none")) && !parse_preempts(&config("(null)")));
         assert!(!parse_preempts("slurmctld is down"));
+    }
+
+    #[test]
+    fn a_suspended_job_still_has_its_nodes() {
+        let shown = "JobId=7 ArrayJobId=5 ArrayTaskId=1 JobName=a JobState=SUSPENDED Reason=None\n\
+                     JobId=5 ArrayJobId=5 ArrayTaskId=2 JobName=a JobState=COMPLETED Reason=None\n";
+        assert!(is_active(shown, JobId(7)) && !is_active(shown, JobId(5)));
+        assert!(!is_active("", JobId(7)));
     }
 
     #[test]

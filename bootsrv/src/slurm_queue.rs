@@ -39,6 +39,13 @@ pub enum Word {
     StartNow(JobReference),
 }
 
+impl Word {
+    fn noted(&self) -> Option<&NodeName> {
+        let Self::NoteDrain(node) = self else { return None };
+        Some(node)
+    }
+}
+
 /// How the reason of a drain begins that `bmc node maintenance` made.
 pub const MAINTENANCE: &str = "maintenance: ";
 
@@ -82,12 +89,16 @@ async fn run(scontrol: Scontrol, store: Arc<Store>, mut receiver: mpsc::Unbounde
     essential::spawn("the comments", say_comments(scontrol.clone(), Arc::clone(&store), shown));
     let mut words = Vec::new();
     while receiver.recv_many(&mut words, BATCH).await > 0 {
-        let (mut resumed, mut noted) = (Vec::new(), Vec::new());
+        let noted: Vec<NodeName> = words.iter().filter_map(Word::noted).cloned().collect();
+        // First, because a power-down makes slurmctld forget what is to be noted.
+        note_drains(&scontrol, &store, &noted).await;
+        let (mut resumed, mut idle) = (Vec::new(), Vec::new());
         for word in words.drain(..) {
             match word.clone() {
                 // Many nodes go off together: one word for all of them.
                 Word::Resume(node) => resumed.push(node),
-                Word::NoteDrain(node) => noted.push(node),
+                Word::PowerDownWhenIdle(node) => idle.push(node),
+                Word::NoteDrain(_) => {}
                 // slurmctld requeues the job a moment after its epilog: wait beside the queue.
                 Word::StartNow(job) => drop(tokio::spawn(start_now(scontrol.clone(), job))),
                 Word::Undrain(node) => {
@@ -99,16 +110,18 @@ async fn run(scontrol: Scontrol, store: Arc<Store>, mut receiver: mpsc::Unbounde
                 | Word::Down(..)
                 | Word::Spare(_)
                 | Word::PowerUp(_)
-                | Word::PowerDown(_)
-                | Word::PowerDownWhenIdle(_) => say(&scontrol, &word).await,
+                | Word::PowerDown(_) => say(&scontrol, &word).await,
             }
         }
-        note_drains(&scontrol, &store, &noted).await;
+        power_down_when_idle(&scontrol, &idle).await;
         resume(&scontrol, &store, resumed).await;
     }
 }
 
 async fn note_drains(scontrol: &Scontrol, store: &Store, nodes: &[NodeName]) {
+    if nodes.is_empty() {
+        return;
+    }
     match scontrol.nodes(nodes).await {
         Ok(shown) => {
             for (node, shown) in shown {
@@ -126,25 +139,34 @@ async fn note_drains(scontrol: &Scontrol, store: &Store, nodes: &[NodeName]) {
 async fn say(scontrol: &Scontrol, word: &Word) {
     for attempt in 1..=TRIES {
         let result = match word {
-            Word::Resume(node) => scontrol.resume(std::slice::from_ref(node)).await,
             // Taken out of the batch before.
-            Word::NoteDrain(_) | Word::Comment(..) => Ok(()),
+            Word::Resume(_)
+            | Word::NoteDrain(_)
+            | Word::Comment(..)
+            | Word::PowerDownWhenIdle(_)
+            | Word::StartNow(_) => Ok(()),
             Word::Spare(node) => scontrol.resume(std::slice::from_ref(node)).await,
             Word::Drain(node, reason) => scontrol.drain(node, reason).await,
             Word::Down(node, reason) => scontrol.down(node, reason).await,
             Word::Undrain(node) => scontrol.undrain(node, MAINTENANCE).await,
             Word::PowerUp(node) => scontrol.power_up(node).await,
             Word::PowerDown(node) => scontrol.power_down(std::slice::from_ref(node)).await,
-            Word::PowerDownWhenIdle(node) => {
-                scontrol.power_down_when_idle(std::slice::from_ref(node)).await
-            }
-            Word::StartNow(job) => scontrol.start_now(*job).await,
         };
         let Err(error) = result else {
             log::debug!("slurmctld heard {word:?}");
             return;
         };
         log::warn!("telling slurmctld {word:?}, attempt {attempt}: {}", crate::chain(&error));
+        tokio::time::sleep(Duration::from_millis(500 * u64::from(attempt))).await;
+    }
+}
+
+async fn power_down_when_idle(scontrol: &Scontrol, nodes: &[NodeName]) {
+    for attempt in 1..=TRIES {
+        let told =
+            if nodes.is_empty() { Ok(()) } else { scontrol.power_down_when_idle(nodes).await };
+        let Err(error) = told else { return };
+        log::warn!("powering down, attempt {attempt}: {}", crate::chain(&error));
         tokio::time::sleep(Duration::from_millis(500 * u64::from(attempt))).await;
     }
 }
@@ -188,11 +210,12 @@ async fn resume(scontrol: &Scontrol, store: &Store, mut nodes: Vec<NodeName>) {
     }
 }
 
-/// A drain that has outlived the start of SuspendProgram stays: to make it again later would undo
-/// what an admin has ended.
+/// A drain that has outlived the start of SuspendProgram stays, and a node that is DOWN is out of
+/// use as well: to make the drain again later would undo what an admin has ended.
 fn forget_safe_drains(store: &Store, shown: &HashMap<NodeName, SlurmNode>) {
     let powered_down = |shown: &SlurmNode| shown.has("POWERING_DOWN") || shown.has("POWERED_DOWN");
-    for (node, _) in shown.iter().filter(|(_, shown)| shown.has("DRAIN") && powered_down(shown)) {
+    let out_of_use = |shown: &SlurmNode| shown.has("DRAIN") || shown.has("DOWN");
+    for (node, _) in shown.iter().filter(|(_, shown)| out_of_use(shown) && powered_down(shown)) {
         if let Err(error) = store.set_kept_drain(node, None) {
             log::error!("node={node}: {}", crate::chain(&error));
         }
@@ -222,7 +245,7 @@ async fn say_comments(
 
 /// The comment of a failed or ended job is prolog's: it says why the job is held.
 fn still_boots(store: &Store, job: JobReference) -> bool {
-    let latest = store.tries_of(job).ok().and_then(|mut tries| tries.pop());
+    let latest = store.latest_try_of(job).ok().flatten();
     let nodes = latest.and_then(|one| store.deployments_of_try(one.id).ok()).unwrap_or_default();
     nodes.iter().all(|one| one.state <= State::Ready && one.failure.is_none())
 }

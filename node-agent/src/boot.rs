@@ -16,8 +16,8 @@ use crate::settings::{self, SettingRefused};
 use crate::{card, clock, download, mounts, power, root};
 use anyhow::{Context as _, Result, bail};
 use protocol::boot::{
-    AgentStage, ArtifactRef, BootFailure, BootPlan, CERTIFICATE_FILE, Heartbeat, Secrets,
-    StageTime, TOKEN_FILE,
+    AgentStage, ArtifactRef, BootFailure, BootPlan, CERTIFICATE_FILE, Heartbeat,
+    SECRETS_ASKED_SECONDS, Secrets, StageTime, TOKEN_FILE,
 };
 use protocol::names::Secret;
 use std::convert::Infallible;
@@ -29,8 +29,6 @@ use std::time::{Duration, Instant};
 
 /// How long the plan is asked for.
 const PLAN_SECONDS: u64 = 60;
-/// How long the secrets are asked for.
-const SECRETS_SECONDS: u64 = 60;
 /// Memory that must be left beside image and modules: a kernel with less than that ends in a
 /// deadlock on memory when it mounts them.
 const RESERVE_KIB: u64 = 32 << 10;
@@ -165,7 +163,7 @@ fn wait_for_plan(server: &Server) -> Result<BootPlan> {
 /// bootsrv answers this to one boot only, but to that one again when the answer was lost: so it is
 /// asked again unless it has refused.
 fn take_secrets(server: &Server, boot_id: &str) -> Result<Secrets> {
-    let deadline = Instant::now() + Duration::from_secs(SECRETS_SECONDS);
+    let deadline = Instant::now() + Duration::from_secs(SECRETS_ASKED_SECONDS.into());
     let mut complaint = Complaint::default();
     loop {
         match server.secrets(boot_id) {

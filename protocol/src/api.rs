@@ -10,6 +10,7 @@ use crate::names::{
 };
 use crate::profile::Allow;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// `PUT` [`JobRequest`] → [`JobView`]; `GET` → [`JobView`]; `DELETE` → [`JobView`], or
 /// `null` for a job nobody has asked for.
@@ -230,6 +231,16 @@ pub struct NodeDefinition {
     pub console_log: Option<String>,
 }
 
+impl NodeDefinition {
+    /// Whether a request from there comes from the node's own address. A listener on `[::]` shows
+    /// IPv4 addresses mapped into IPv6.
+    #[must_use]
+    pub fn is_at(&self, from: IpAddr) -> bool {
+        let own = self.address.split('/').next().and_then(|own| own.parse::<IpAddr>().ok());
+        own.is_some_and(|own| own.to_canonical() == from.to_canonical())
+    }
+}
+
 fn one() -> u32 {
     1
 }
@@ -358,4 +369,38 @@ pub struct ImageView {
     pub mounts: Vec<Mount>,
     /// Jobs that use it now.
     pub used_by: Vec<JobId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_at_its_address_however_the_listener_shows_it() {
+        let power = PowerDefinition::Ipmi {
+            address: "10.0.0.1".into(),
+            user: "u".into(),
+            password: Secret::new("p".into()),
+            cipher_suite: None,
+            kg: None,
+        };
+        let node = |address: &str| NodeDefinition {
+            name: "n1".parse().unwrap(),
+            mac: "52:54:00:00:00:01".parse().unwrap(),
+            address: address.into(),
+            gateway: None,
+            cpus: 1,
+            threads_per_core: 1,
+            power: power.clone(),
+            firmware: Firmware::Bios,
+            console_log: None,
+        };
+        let is_at = |address, from: &str| node(address).is_at(from.parse().unwrap());
+        assert!(is_at("10.77.0.11/24", "10.77.0.11"));
+        assert!(is_at("10.77.0.11/24", "::ffff:10.77.0.11"));
+        assert!(is_at("fd77::b/64", "fd77:0::b"));
+        assert!(!is_at("10.77.0.11/24", "10.77.0.1"));
+        assert!(!is_at("10.77.0.11/24", "::10.77.0.11"));
+        assert!(!is_at("no address", "10.77.0.11"));
+    }
 }

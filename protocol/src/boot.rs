@@ -31,8 +31,13 @@ pub const BOOT_ID_HEADER: &str = "Boot-Id";
 
 /// `GET`: the [`BootPlan`] of the deployment the token belongs to.
 pub const PLAN_PATH: &str = "/v1/boot/plan";
-/// `POST`: [`Secrets`], handed out to one boot only, and for some seconds after the first time.
+/// `POST`: [`Secrets`], handed out to one boot only, and again for [`SECRETS_AGAIN_SECONDS`].
 pub const SECRETS_PATH: &str = "/v1/boot/secrets";
+/// How long the agent asks for its secrets, in seconds.
+pub const SECRETS_ASKED_SECONDS: u32 = 60;
+/// How long after the first time bootsrv hands the secrets out again to the same boot, in seconds:
+/// while the agent asks, and half as long again for a last request that is under way.
+pub const SECRETS_AGAIN_SECONDS: u32 = SECRETS_ASKED_SECONDS / 2 * 3;
 /// `POST`: a [`Heartbeat`]; answered with [`HeartbeatReply`].
 pub const HEARTBEAT_PATH: &str = "/v1/boot/heartbeat";
 

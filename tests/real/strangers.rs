@@ -12,7 +12,7 @@ use tests::product::check;
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// What only administrators may: `bmc` ends with 77, and so do the hooks' own programs.
-const ADMIN_ONLY: [&[&str]; 12] = [
+const ADMIN_ONLY: [&[&str]; 13] = [
     &["bmc", "node", "power", "n1", "off", "--yes"],
     &["bmc", "node", "power", "n1", "status"],
     &["bmc", "node", "console", "n1"],
@@ -25,6 +25,7 @@ const ADMIN_ONLY: [&[&str]; 12] = [
     &["/usr/libexec/bare-metal-container/suspend", "n1"],
     &["/usr/libexec/bare-metal-container/resume", "n3"],
     &["/usr/libexec/bare-metal-container/resume-fail", "n1"],
+    &["/usr/libexec/bare-metal-container/reboot", "n1"],
 ];
 
 /// alice on the head and on n2 asks for everything of n1, from before bob's job boots it until it

@@ -12,6 +12,7 @@ use crate::power::{Fleet, Listener, Order};
 use crate::slurm_queue::{SlurmQueue, Word};
 use crate::store::{Store, StoreError, Try};
 use energy::Sample;
+use protocol::api::PowerAction;
 use protocol::names::NodeName;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -102,19 +103,23 @@ impl Engine {
             self.keep_energy(id)?;
         }
         self.log(&deployment, event, outcome.state, outcome.failure.as_ref());
-        for action in &outcome.actions {
+        let newest = self.store.newest_on(&deployment.node)?.is_none_or(|newest| newest.id == id);
+        for action in outcome.actions.iter().filter(|action| newest || !action.is_about_use()) {
             self.act(&deployment, action);
         }
-        self.fleet.set_active(&deployment.node, outcome.state.unwrap_or(deployment.state));
+        if newest {
+            self.fleet.set_active(&deployment.node, outcome.state.unwrap_or(deployment.state));
+        }
         self.changed.notify_one();
         Ok(())
     }
 
-    /// Ends a job's try: its nodes are free to be given back. Twice is fine.
+    /// Ends a job's try: its nodes are free to be given back, but for those that Slurm has given to
+    /// the job's next try already. Twice is fine.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn end_try(&self, of: &Try) -> Result<(), StoreError> {
+    pub fn end_try(&self, of: &Try, given_again: &[NodeName]) -> Result<(), StoreError> {
         if of.ended {
             return Ok(());
         }
@@ -122,6 +127,10 @@ impl Engine {
             if self.suspects().remove(&one.id).is_some() {
                 // Not held against the node: a program of the job can have asked.
                 log::warn!("node={} asked for its boot script, and its job ended then", one.node);
+            }
+            if given_again.contains(&one.node) {
+                self.apply(one.id, &Event::Superseded)?;
+                continue;
             }
             self.slurm.say(Word::NoteDrain(one.node.clone()));
             if !of.asked.power_off_after {
@@ -131,7 +140,7 @@ impl Engine {
         }
         self.store.end_try(of.id, now_unix_ns())?;
         let nodes = self.store.deployments_of_try(of.id)?;
-        if nodes.iter().any(|one| one.failure.is_some()) {
+        if given_again.is_empty() && nodes.iter().any(|one| one.failure.is_some()) {
             self.slurm.say(Word::StartNow(of.asked.reference));
         }
         Ok(())
@@ -248,6 +257,9 @@ impl Engine {
 
 impl Listener for Engine {
     fn happened(&self, node: &NodeName, id: DeploymentId, event: &Event, marks: &[(Mark, i64)]) {
+        if *event == Event::PowerSeenOff {
+            self.fleet.note_by_hand(node, PowerAction::Off);
+        }
         if let Err(error) = self.apply_at(id, event, marks) {
             log::error!("node={node} {event:?}: {}", crate::chain(&error));
         }

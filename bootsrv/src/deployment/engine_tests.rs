@@ -135,3 +135,38 @@ fn a_token_goes_out_once_and_only_its_hash_stays() {
     let hash = token::hash(token.expose());
     assert_eq!(engine.store.by_token(&hash).unwrap().unwrap().id, id);
 }
+
+/// The epilog of a failed try was lost, and Slurm has given the node away since.
+#[test]
+fn an_old_deployment_does_not_take_the_node_from_a_newer_one() {
+    let (engine, mut words) = engine();
+    let old = engine.store.deployments_of_try(job(&engine, &["n1"])).unwrap()[0].id;
+    bring_to(&engine, old, State::Booting);
+    let failure = Failure { blame: Blame::Job, reason: "r".into() };
+    engine.apply(old, &Event::Failed(failure)).unwrap();
+    engine.apply(old, &Event::JobEnded).unwrap();
+    assert_eq!(words.try_recv().unwrap(), Word::PowerDown(node("n1")), "as long as it is alone");
+    job(&engine, &["n1"]);
+    engine.apply(old, &Event::JobEnded).unwrap();
+    assert!(words.try_recv().is_err());
+}
+
+/// The same job was requeued onto the node before its epilog reached us.
+#[test]
+fn a_try_that_follows_at_once_keeps_the_node() {
+    let (engine, mut words) = engine();
+    job(&engine, &["n1", "n2"]);
+    let old = engine.store.latest_try(JobId(7)).unwrap().unwrap();
+    for one in engine.store.deployments_of_try(old.id).unwrap() {
+        bring_to(&engine, one.id, State::Booting);
+    }
+    engine.end_try(&old, &[node("n1")]).unwrap();
+    let mut said = Vec::new();
+    while let Ok(word) = words.try_recv() {
+        said.push(word);
+    }
+    assert_eq!(said, [Word::NoteDrain(node("n2")), Word::PowerDown(node("n2"))]);
+    let states: Vec<State> =
+        engine.store.deployments_of_try(old.id).unwrap().iter().map(|one| one.state).collect();
+    assert_eq!(states, [State::PoweringOff, State::PoweringOff]);
+}

@@ -41,8 +41,6 @@ pub struct Deployment {
     pub scripts_served: u32,
     /// The boot token was fetched.
     pub token_served: bool,
-    /// The secrets were fetched.
-    pub secrets_served: bool,
     /// The kernel's boot id, from the agent's first report.
     pub boot_id: Option<String>,
     /// The settings as the kernel showed them.
@@ -65,7 +63,6 @@ impl Deployment {
             failure: None,
             scripts_served: 1,
             token_served: false,
-            secrets_served: false,
             boot_id: None,
             applied: vec![],
         }

@@ -33,19 +33,20 @@ pub fn start(engine: Arc<Engine>, scontrol: Scontrol) {
 
 async fn run(engine: Arc<Engine>, scontrol: Scontrol) {
     let mut comments: HashMap<JobId, String> = HashMap::new();
+    let mut silences = Silences { ours: now_unix_ns(), slurmctlds: 0 };
     let mut resync = Resync::default();
     let mut resync_at = Instant::now();
     let mut thin_at = Instant::now();
     loop {
-        let registering = match step(&engine, &mut comments) {
+        let registering = match step(&engine, &mut comments, silences) {
             Ok(registering) => registering,
             Err(error) => {
                 log::error!("reconciling: {}", crate::chain(&error));
                 Vec::new()
             }
         };
-        if !registering.is_empty() {
-            see_registrations(&engine, &scontrol, &registering).await;
+        if !registering.is_empty() && !see_registrations(&engine, &scontrol, &registering).await {
+            silences.slurmctlds = now_unix_ns();
         }
         if engine.resync_wanted.swap(false, Ordering::Relaxed) || Instant::now() >= resync_at {
             resync.round(&engine, &scontrol).await;
@@ -62,10 +63,29 @@ async fn run(engine: Arc<Engine>, scontrol: Scontrol) {
     }
 }
 
+/// Until when nobody could be heard, nanoseconds since 1970: what lasted too long only because of
+/// that is no fault of a node's.
+#[derive(Debug, Clone, Copy)]
+struct Silences {
+    /// bootsrv was away.
+    ours: i64,
+    /// slurmctld did not answer.
+    slurmctlds: i64,
+}
+
+impl Silences {
+    /// From when a state's limit counts.
+    fn counts_from(self, one: &Deployment) -> i64 {
+        let heard = one.since_unix_ns.max(self.ours);
+        if one.state == State::Registering { heard.max(self.slurmctlds) } else { heard }
+    }
+}
+
 /// Everything that needs no answer from outside. Returns what waits for its registration.
 fn step(
     engine: &Engine,
     comments: &mut HashMap<JobId, String>,
+    silences: Silences,
 ) -> Result<Vec<Deployment>, StoreError> {
     let live = engine.store.live_deployments()?;
     let now = now_unix_ns();
@@ -74,7 +94,7 @@ fn step(
             free_or_supersede(engine, one, &live)?;
         }
         if let Some(limit) = limit_seconds(one.state, &engine.config.limits)
-            && now - one.since_unix_ns > i64::from(limit) * SECOND_NS
+            && now - silences.counts_from(one) > i64::from(limit) * SECOND_NS
         {
             engine.apply(one.id, &Event::TimedOut)?;
         }
@@ -145,13 +165,14 @@ fn reference(engine: &Engine, nodes: &[Deployment]) -> Option<JobReference> {
     }
 }
 
-async fn see_registrations(engine: &Engine, scontrol: &Scontrol, waiting: &[Deployment]) {
+/// Gives whether slurmctld answered.
+async fn see_registrations(engine: &Engine, scontrol: &Scontrol, waiting: &[Deployment]) -> bool {
     let nodes: Vec<NodeName> = waiting.iter().map(|one| one.node.clone()).collect();
     let shown = match scontrol.nodes(&nodes).await {
         Ok(shown) => shown,
         Err(error) => {
             log::warn!("asking slurmctld: {}", crate::chain(&error));
-            return;
+            return false;
         }
     };
     for one in waiting {
@@ -163,6 +184,7 @@ async fn see_registrations(engine: &Engine, scontrol: &Scontrol, waiting: &[Depl
             log::error!("node={}: {}", one.node, crate::chain(&error));
         }
     }
+    true
 }
 
 async fn learn_preemption(engine: &Engine, scontrol: &Scontrol) {

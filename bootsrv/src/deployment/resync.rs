@@ -115,9 +115,11 @@ impl Resync {
             let live =
                 live.iter().find(|one| &one.node == name && !one.state.has_given_node_back());
             let seen = Seen { slurm, live, wanted: is_wanted(&row), idles: idles(engine, &row) };
-            if let Some(due) = self.due(name, repair(seen))
-                && let Err(error) = carry_out(engine, due, name, live)
-            {
+            let Some(due) = self.due(name, repair(seen)) else { continue };
+            if due == Repair::EndJob && still_has_a_job(scontrol, live).await {
+                continue;
+            }
+            if let Err(error) = carry_out(engine, due, name, live) {
                 log::error!("node={name}: {}", crate::chain(&error));
             }
         }
@@ -138,6 +140,16 @@ impl Resync {
         }
         due.then_some(found)
     }
+}
+
+/// A node can be idle under a job: it was suspended, or shrunk, or has lost another node. Without an
+/// answer it counts as still there.
+async fn still_has_a_job(scontrol: &Scontrol, live: Option<&Deployment>) -> bool {
+    let Some(job) = live.and_then(|one| one.job) else { return false };
+    scontrol.job_is_active(job).await.unwrap_or_else(|error| {
+        log::warn!("job={job}: {}", crate::chain(&error));
+        true
+    })
 }
 
 /// A job that is cancelled before its prolog leaves its wish behind.
@@ -164,7 +176,7 @@ fn carry_out(
         (Repair::EndJob, Some(one)) => {
             told("has no job any more in Slurm, although no epilog has said so: ending it here");
             let of = one.try_id.map(|id| engine.store.one_try(id)).transpose()?.flatten();
-            of.map_or(Ok(()), |of| engine.end_try(&of))?;
+            of.map_or(Ok(()), |of| engine.end_try(&of, &[]))?;
         }
         (Repair::GiveBack, Some(one)) => {
             told("was powered down by Slurm, although SuspendProgram has not said so");
@@ -176,6 +188,11 @@ fn carry_out(
         }
         (Repair::PowerDown, _) => engine.slurm.say(Word::PowerDown(name.clone())),
         (Repair::Resume, _) => engine.slurm.say(Word::Resume(name.clone())),
+        (Repair::Spare, _) if engine.store.kept_drain(name)?.is_some() => {
+            // It failed by its own fault before Slurm's patience ended.
+            let reason = engine.store.kept_drain(name)?.unwrap_or_default();
+            engine.slurm.say(Word::Drain(name.clone(), reason));
+        }
         (Repair::Spare, _) => {
             told("was set down by Slurm for a boot that nobody asked us for: back into service");
             engine.slurm.say(Word::Spare(name.clone()));

@@ -57,6 +57,17 @@ pub enum Action {
     ResumeInSlurm,
 }
 
+impl Action {
+    /// What changes who may use the node: nothing an old deployment has to say, once Slurm has given
+    /// the node to a newer one.
+    pub(super) fn is_about_use(&self) -> bool {
+        match self {
+            Self::PowerOn | Self::PowerOff | Self::Drain(_) => false,
+            Self::Down(_) | Self::PowerDownInSlurm | Self::ResumeInSlurm => true,
+        }
+    }
+}
+
 /// The result of one event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -234,6 +245,10 @@ fn failed(deployment: &Deployment, failure: Failure) -> Outcome {
         let in_use = deployment.state == State::Ready;
         outcome.actions.push(if in_use { Action::Down(reason) } else { Action::Drain(reason) });
     }
+    // A job's epilog says this when the job has left; here nobody else would end POWERING_UP.
+    if deployment.job.is_none() && deployment.state.is_before_ready() {
+        outcome.actions.push(Action::PowerDownInSlurm);
+    }
     Outcome { failure: Some(failure), ..outcome }
 }
 
@@ -332,6 +347,14 @@ mod tests {
         assert_eq!(step(State::Starting, blame(Blame::Job)).actions, [Action::PowerOff]);
         let outcome = step(State::Starting, blame(Blame::Node));
         assert_eq!(outcome.actions, [Action::PowerOff, Action::Drain("r".into())]);
+    }
+
+    #[test]
+    fn a_failed_boot_for_no_job_ends_in_slurm_too() {
+        let failure = Failure { blame: Blame::Node, reason: "r".into() };
+        let jobless = Deployment { job: None, ..deployment(State::Booting) };
+        let outcome = next(&jobless, &Event::Failed(failure), &Limits::default());
+        assert_eq!(outcome.actions.last(), Some(&Action::PowerDownInSlurm));
     }
 
     #[test]

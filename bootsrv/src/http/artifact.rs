@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use protocol::error::ErrorKind;
 use protocol::names::Digest;
+use std::net::IpAddr;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
@@ -20,8 +21,8 @@ pub(super) async fn get(
 ) -> Answer<Response> {
     let sha256: Digest = parse(&sha256)?;
     let (parts, _) = request.into_parts();
-    let from = peer(&parts)?.ip().to_string();
-    if !is_booting(&app, &from)? {
+    let from = peer(&parts)?.ip();
+    if !is_booting(&app, from)? {
         return Err(refuse(
             ErrorKind::Forbidden,
             format!("{from} is not the address of a booting node"),
@@ -35,11 +36,11 @@ pub(super) async fn get(
     Ok(response)
 }
 
-fn is_booting(app: &App, address: &str) -> Answer<bool> {
+fn is_booting(app: &App, from: IpAddr) -> Answer<bool> {
     let booting = app.engine.store.live_deployments()?;
     for one in booting.iter().filter(|one| one.state.is_booting()) {
         let node = app.engine.store.node(&one.node)?;
-        if node.is_some_and(|node| node.definition.address.split('/').next() == Some(address)) {
+        if node.is_some_and(|node| node.definition.is_at(from)) {
             return Ok(true);
         }
     }

@@ -121,8 +121,7 @@ impl FromRequestParts<App> for Booting {
         let deployment =
             app.engine.store.by_token(&crate::token::hash(token))?.ok_or_else(wrong)?;
         let node = app.engine.store.node(&deployment.node)?.ok_or_else(wrong)?;
-        let expected = node.definition.address.split('/').next().unwrap_or("");
-        if peer(parts)?.ip().to_string() != expected {
+        if !node.definition.is_at(peer(parts)?.ip()) {
             return Err(wrong());
         }
         Ok(Self(deployment))

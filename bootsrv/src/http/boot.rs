@@ -10,7 +10,6 @@ use crate::store::NodeRow;
 use axum::extract::{Path, Request, State as AppState};
 use protocol::error::ErrorKind;
 use protocol::names::MacAddress;
-use std::net::IpAddr;
 
 /// `GET /boot/{mac}`: the boot script, or the hold script. Always a script: an error page would
 /// leave a machine standing at a prompt.
@@ -30,7 +29,8 @@ pub(super) async fn script(
     let newest = app.engine.store.newest_on(name)?;
     let live = newest.filter(|one| one.state != State::Released);
     let from = peer(&parts)?.ip();
-    if !is_own_address(&row, from) {
+    // Everybody may ask, but only the node is believed: what it asks moves its deployment on.
+    if !row.definition.is_at(from) {
         if app.engine.fleet.note_stranger(name) {
             log::warn!("node={name}: {from}, not its address, asked for its boot script");
         }
@@ -80,7 +80,7 @@ pub(super) async fn token(
     let from = peer(&parts)?.ip();
     let newest = app.engine.store.newest_on(&row.definition.name)?;
     let one = newest.filter(|one| one.state == State::Booting).ok_or_else(refused)?;
-    if !is_own_address(&row, from) {
+    if !row.definition.is_at(from) {
         log::warn!("node={}: {from} asked for its boot token", row.definition.name);
         return Err(refused());
     }
@@ -94,12 +94,6 @@ pub(super) async fn token(
             Err(refused())
         }
     }
-}
-
-/// Everybody may ask, but only the node is believed: what it asks moves its deployment on.
-fn is_own_address(row: &NodeRow, from: IpAddr) -> bool {
-    let own = row.definition.address.split('/').next().and_then(|own| own.parse::<IpAddr>().ok());
-    own == Some(from.to_canonical())
 }
 
 fn node_of(app: &App, mac: &str) -> Answer<Option<(MacAddress, NodeRow)>> {

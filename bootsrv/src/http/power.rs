@@ -1,17 +1,18 @@
 //! What Slurm's power programs say. They may come before, after, or without a job's request.
 
 use super::App;
-use super::answer::Answer;
+use super::answer::{Answer, Refused};
 use super::auth::Signed;
 use super::node::boot_default;
 use crate::clock::now_unix_ns;
 use crate::deployment::transition::Event;
-use crate::deployment::{Blame, Failure};
+use crate::deployment::{Blame, Deployment, Failure};
 use crate::power::Order;
 use crate::slurm_queue::Word;
 use axum::Json;
 use axum::extract::State as AppState;
 use protocol::api::NodesRequest;
+use protocol::names::NodeName;
 
 /// `POST`: ResumeProgram wants nodes. Those for a job are left to the job's own request, which
 /// PrologSlurmctld brings at the same time; the others boot the default kernel.
@@ -20,23 +21,15 @@ pub(super) async fn resume(
     Signed { caller, body }: Signed<NodesRequest>,
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
-    for node in &body.nodes {
-        if app.engine.store.node(node)?.is_none() {
-            log::warn!("node={node} is wanted by slurmctld, but is not defined: bmc node import");
-            continue;
-        }
-        let live =
-            app.engine.store.newest_on(node)?.is_some_and(|one| !one.state.has_given_node_back());
-        if live {
-            continue;
+    for_each(&app, &body.nodes, |node, newest| {
+        if newest.is_some_and(|one| !one.state.has_given_node_back()) {
+            return Ok(());
         }
         if body.for_jobs.contains(node) {
-            app.engine.store.set_wanted(node, Some(now_unix_ns()))?;
-        } else {
-            boot_default(&app, node)?;
+            return Ok(app.engine.store.set_wanted(node, Some(now_unix_ns()))?);
         }
-    }
-    Ok(Json(()))
+        boot_default(&app, node)
+    })
 }
 
 /// `POST`: SuspendProgram gives nodes back: power them off.
@@ -45,9 +38,9 @@ pub(super) async fn suspend(
     Signed { caller, body }: Signed<NodesRequest>,
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
-    for node in &body.nodes {
+    for_each(&app, &body.nodes, |node, newest| {
         app.engine.store.set_wanted(node, None)?;
-        match app.engine.store.newest_on(node)? {
+        match newest {
             Some(one) => app.engine.apply(one.id, &Event::GivenBack)?,
             // Never used: it is off, or somebody has it on by hand, which Slurm overrules.
             None => {
@@ -55,8 +48,8 @@ pub(super) async fn suspend(
                 app.engine.slurm.say(Word::Resume(node.clone()));
             }
         }
-    }
-    Ok(Json(()))
+        Ok(())
+    })
 }
 
 /// `POST`: ResumeFailProgram: slurmctld waited longer than ResumeTimeout and set the nodes DOWN.
@@ -65,14 +58,14 @@ pub(super) async fn resume_fail(
     Signed { caller, body }: Signed<NodesRequest>,
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
-    for node in &body.nodes {
+    for_each(&app, &body.nodes, |node, newest| {
         app.engine.store.set_wanted(node, None)?;
-        if let Some(one) = app.engine.store.newest_on(node)? {
+        if let Some(one) = newest {
             let reason = "did not register within Slurm's ResumeTimeout".to_owned();
             app.engine.apply(one.id, &Event::Failed(Failure { blame: Blame::Node, reason }))?;
         }
-    }
-    Ok(Json(()))
+        Ok(())
+    })
 }
 
 /// `POST`: RebootProgram: an admin wants nodes booted anew. slurmctld waits until a node is idle, so
@@ -82,12 +75,33 @@ pub(super) async fn reboot(
     Signed { caller, body }: Signed<NodesRequest>,
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
-    for node in &body.nodes {
-        let newest = app.engine.store.newest_on(node)?;
+    for_each(&app, &body.nodes, |node, newest| {
         match newest.filter(|one| !one.state.has_given_node_back()).and_then(|one| one.job) {
             Some(job) => log::warn!("node={node} is not rebooted: job {job} has it"),
             None => boot_default(&app, node)?,
         }
+        Ok(())
+    })
+}
+
+/// Slurm's programs are the whole cluster's: nodes that are not ours are passed over. What fails for
+/// one node is done for the others all the same; the first failure is the answer.
+fn for_each(
+    app: &App,
+    nodes: &[NodeName],
+    mut act: impl FnMut(&NodeName, Option<Deployment>) -> Answer<()>,
+) -> Answer<Json<()>> {
+    let mut first = Ok(Json(()));
+    for node in nodes {
+        if app.engine.store.node(node)?.is_none() {
+            log::warn!("node={node} is named by slurmctld, but is not defined: bmc node import");
+            continue;
+        }
+        let acted = app.engine.store.newest_on(node).map_err(Refused::from);
+        if let Err(refused) = acted.and_then(|newest| act(node, newest)) {
+            log::error!("node={node}: {}", refused.0);
+            first = first.and(Err(refused));
+        }
     }
-    Ok(Json(()))
+    first
 }

@@ -4,7 +4,7 @@ use super::{NewTry, Store, StoreError, parse};
 use crate::clock::SECOND_NS;
 use crate::deployment::{Blame, Deployment, DeploymentId, Failure, Mark, State};
 use crate::pin::Pin;
-use protocol::boot::AppliedSetting;
+use protocol::boot::{AppliedSetting, SECRETS_AGAIN_SECONDS};
 use protocol::energy::NodeEnergy;
 use protocol::names::{Digest, ImageName, JobId, KernelName, NodeName, Secret};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -28,10 +28,10 @@ pub struct NewDeployment {
 }
 
 /// How long after the first time the secrets go out again to the same boot: a restart of ours.
-const SECRETS_AGAIN_NS: i64 = 30 * SECOND_NS;
+const SECRETS_AGAIN_NS: i64 = SECRETS_AGAIN_SECONDS as i64 * SECOND_NS;
 
 const COLUMNS: &str = "id, try, job, node, kernel, image, state, since, blame, reason, \
-                       scripts_served, token IS NULL, secrets_at IS NOT NULL, boot_id, applied";
+                       scripts_served, token IS NULL, boot_id, applied";
 
 impl Store {
     /// Writes a job's try and its deployments, all or none.
@@ -328,7 +328,7 @@ fn insert(
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<Deployment, StoreError>> {
     let texts: [String; 4] = [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
-    let applied: String = row.get(14)?;
+    let applied: String = row.get(13)?;
     let (blame, reason): (Option<String>, Option<String>) = (row.get(8)?, row.get(9)?);
     let rest = Deployment {
         id: row.get(0)?,
@@ -337,8 +337,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Deployment, StoreError>> {
         since_unix_ns: row.get(7)?,
         scripts_served: row.get(10)?,
         token_served: row.get(11)?,
-        secrets_served: row.get(12)?,
-        boot_id: row.get(13)?,
+        boot_id: row.get(12)?,
         ..match blank(&texts) {
             Ok(blank) => blank,
             Err(error) => return Ok(Err(error)),
@@ -368,7 +367,6 @@ fn blank([node, kernel, image, state]: &[String; 4]) -> Result<Deployment, Store
         failure: None,
         scripts_served: 0,
         token_served: false,
-        secrets_served: false,
         boot_id: None,
         applied: Vec::new(),
     })

@@ -24,6 +24,7 @@ CREATE TABLE try (
     ended           INTEGER                 -- unix ns; the epilog came
 ) STRICT;
 CREATE INDEX try_job ON try (job);
+CREATE INDEX try_reference ON try (reference);
 
 CREATE TABLE deployment (
     id             INTEGER PRIMARY KEY,

@@ -1,10 +1,12 @@
 //! Rows that decide something by themselves: who gets the secrets, and how many tries have failed.
 
+use super::tries::{ALL_OF_ID, ALL_OF_PART, LATEST_OF_ID, LATEST_OF_PART, select};
 use super::{NewTry, Store};
 use crate::clock::SECOND_NS;
 use crate::deployment::{Blame, Failure};
 use crate::pin::Pin;
 use crate::token;
+use protocol::boot::SECRETS_ASKED_SECONDS;
 use protocol::names::JobId;
 
 fn asked(job: u32, reference: &str, restart_count: u32) -> NewTry {
@@ -47,9 +49,11 @@ fn secrets_go_to_one_boot_and_again_only_soon() {
         store.take_secrets(deployments[0].id, boot_id, 100 + second * SECOND_NS).unwrap()
     };
     assert!(take("a", 0));
-    assert!(take("a", 29), "the answer was lost with us");
-    assert!(!take("b", 29), "another boot, or a thief");
-    assert!(!take("a", 31), "the time counts from the first");
+    let asked = i64::from(SECRETS_ASKED_SECONDS);
+    assert!(take("a", asked), "the answer was lost with us, and the agent still asks");
+    assert!(!take("b", asked), "another boot, or a thief");
+    assert!(take("a", 89));
+    assert!(!take("a", 91), "the time counts from the first");
     // Another boot has reported with this token before.
     store.note_agent(deployments[1].id, "a", &[]).unwrap();
     assert!(!store.take_secrets(deployments[1].id, "b", 1).unwrap());
@@ -100,4 +104,27 @@ fn a_plain_id_stands_for_all_parts() {
     assert_eq!(tries("9_0"), ["9_0 0", "9_0 1"]);
     assert_eq!(tries("11"), ["9_1 0"], "its own id is good too");
     assert!(tries("9_7").is_empty() && tries("8").is_empty());
+    store.add_try(&asked(12, "9+1", 0), &[], 1).unwrap();
+    assert_eq!(tries("9").len(), 5, "9 was an array first, and is a heterogeneous job now");
+    let latest = |reference: &str| {
+        let latest = store.latest_try_of(reference.parse().unwrap()).unwrap();
+        latest.map(|one| format!("{} {}", one.asked.reference, one.asked.restart_count))
+    };
+    assert_eq!(latest("9_0").unwrap(), "9_0 1");
+    assert_eq!(latest("9").unwrap(), "9_2 0", "the task that has the whole's id");
+    assert_eq!((latest("9_7"), latest("8")), (None, None));
+}
+
+/// Prolog asks ten times a second for each booting job, and the store keeps every try for ever.
+#[test]
+fn looking_for_a_job_reads_no_other_jobs() {
+    let store = Store::in_memory().unwrap();
+    for rest in [LATEST_OF_ID, LATEST_OF_PART, ALL_OF_ID, ALL_OF_PART] {
+        let connection = store.lock();
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", select(rest))).unwrap();
+        let steps: Vec<String> =
+            plan.query_map(["9"], |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();
+        assert!(steps.iter().any(|step| step.contains("SEARCH try USING INDEX")), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.contains("SCAN")), "{steps:?}");
+    }
 }

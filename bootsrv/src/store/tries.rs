@@ -46,16 +46,40 @@ pub struct Try {
 const COLUMNS: &str = "id, job, restart_count, user, uid, account, partition, kernel, image, \
                        power_off_after, created, ended IS NOT NULL, reference";
 
+// The store has every try there ever was: none of these may look at all of them.
+pub(super) const LATEST_OF_ID: &str = "job = ? ORDER BY id DESC LIMIT 1";
+pub(super) const LATEST_OF_PART: &str = "reference = ? ORDER BY id DESC LIMIT 1";
+pub(super) const ALL_OF_PART: &str = "reference = ?";
+/// The id itself, and the ranges of text that begin with it and `+` or `_`: the sign after `+` is
+/// `,`, the one after `_` is a backquote.
+pub(super) const ALL_OF_ID: &str = "job = ?1 OR reference >= ?1 || '+' AND reference < ?1 || ',' \
+                                    OR reference >= ?1 || '_' AND reference < ?1 || '`'";
+
+pub(super) fn select(rest: &str) -> String {
+    format!("SELECT {COLUMNS} FROM try WHERE {rest}")
+}
+
 impl Store {
     /// The latest try of a job.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn latest_try(&self, job: JobId) -> Result<Option<Try>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM try WHERE job = ? ORDER BY id DESC LIMIT 1");
-        let connection = self.lock();
-        let found = connection.prepare_cached(&sql)?.query_row([job.0], read).optional()?;
-        found.transpose()
+        self.first(LATEST_OF_ID, [job.0])
+    }
+
+    /// The latest try of exactly this job, task or component: not of the parts that a plain id
+    /// stands for in [`Self::tries_of`]. One indexed row, for what is asked often.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn latest_try_of(&self, job: JobReference) -> Result<Option<Try>, StoreError> {
+        match job {
+            JobReference::Job(id) => self.latest_try(id),
+            JobReference::ArrayTask(..) | JobReference::Component(..) => {
+                self.first(LATEST_OF_PART, [job.to_string()])
+            }
+        }
     }
 
     /// The try with that key.
@@ -63,9 +87,13 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn one_try(&self, id: i64) -> Result<Option<Try>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM try WHERE id = ?");
+        self.first("id = ?", [id])
+    }
+
+    fn first(&self, rest: &str, values: impl rusqlite::Params) -> Result<Option<Try>, StoreError> {
+        let sql = select(rest);
         let connection = self.lock();
-        let found = connection.prepare_cached(&sql)?.query_row([id], read).optional()?;
+        let found = connection.prepare_cached(&sql)?.query_row(values, read).optional()?;
         found.transpose()
     }
 
@@ -75,20 +103,19 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn tries_of(&self, job: JobReference) -> Result<Vec<Try>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM try WHERE reference = ?1 OR job = ?2 \
-             OR reference GLOB ?1 || '[_+]*' AND ?2 IS NOT NULL ORDER BY id"
-        );
-        let id = match job {
-            JobReference::Job(id) => Some(id.0),
-            JobReference::ArrayTask(..) | JobReference::Component(..) => None,
-        };
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(&sql)?;
-        let found = statement.query_map(params![job.to_string(), id], read)?;
-        let mut tries: Vec<Try> = found.map(|row| row?).collect::<Result<_, _>>()?;
+        let mut tries = match job {
+            JobReference::Job(id) => self.all(ALL_OF_ID, [id.0]),
+            JobReference::ArrayTask(..) | JobReference::Component(..) => {
+                self.all(ALL_OF_PART, [job.to_string()])
+            }
+        }?;
         tries.sort_by_key(|one| (one.asked.reference.part(), one.id));
         Ok(tries)
+    }
+
+    fn all(&self, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Try>, StoreError> {
+        let sql = select(rest);
+        self.lock().prepare_cached(&sql)?.query_map(values, read)?.map(|row| row?).collect()
     }
 
     /// How many tries of a job, up to the given one and with it, a node's fault has ended.
@@ -122,15 +149,9 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn recent_tries(&self, all: bool, limit: u32) -> Result<Vec<Try>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM try WHERE ?1 OR EXISTS (SELECT 1 FROM deployment d \
-             WHERE d.try = try.id AND d.state <> 'released') ORDER BY id DESC LIMIT ?2"
-        );
-        self.lock()
-            .prepare_cached(&sql)?
-            .query_map(params![all, limit], read)?
-            .map(|r| r?)
-            .collect()
+        let rest = "?1 OR EXISTS (SELECT 1 FROM deployment d \
+                    WHERE d.try = try.id AND d.state <> 'released') ORDER BY id DESC LIMIT ?2";
+        self.all(rest, params![all, limit])
     }
 
     /// Notes that a job's try is over; the first time counts.
