@@ -136,7 +136,11 @@ impl<'a> Case<'a> {
                     return Ok(false);
                 }
             }
-            Ok(true)
+            // A node that has gone off a moment ago may not have been seen off yet.
+            let Ok(shown) = self.json(&["node", "list"]) else { return Ok(false) };
+            let states =
+                shown.as_array().into_iter().flatten().filter_map(|node| node.get("state"));
+            Ok(states.into_iter().all(|state| state == "idle" || state == "settling"))
         })
         .with_context(|| self.cluster.check(&["sinfo", "-N", "-l"]).unwrap_or_default())
     }
