@@ -5,12 +5,15 @@
 //! `srun` and `slurmstepd`, and what it links, they load.
 
 pub mod api;
+pub mod application;
 pub mod boot;
 pub mod energy;
 pub mod error;
+pub mod image_reference;
 pub mod job_env;
 pub mod job_options;
 pub mod names;
 pub mod nearest;
 pub mod node_list;
 pub mod profile;
+pub mod registry_credentials;

@@ -1,0 +1,63 @@
+//! A root file system without layers: a directory's tar archive, or a squashfs file.
+
+use super::section::Section;
+use super::{FileImage, Source};
+use crate::error::PrepareError;
+use artifacts::program::Running;
+use artifacts::squashfs;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::ChildStdout;
+
+/// Beginning of a squashfs file.
+const MAGIC: &[u8] = b"hsqs";
+
+pub(super) fn directory(section: &Section) -> Result<FileImage, PrepareError> {
+    Ok(FileImage::single(None, Source::Archive(section.clone()), section.bytes))
+}
+
+pub(super) fn squashfs(section: &Section) -> Result<FileImage, PrepareError> {
+    if !section.start(4)?.starts_with(MAGIC) {
+        return Err(PrepareError::user("the file is no squashfs file system"));
+    }
+    Ok(FileImage::single(None, Source::Squashfs(section.clone()), section.bytes))
+}
+
+/// The tar archive of a squashfs file system that a user made: a program without rights reads it, no
+/// kernel. It cannot read from an offset, so a part of a file is copied.
+pub(super) fn archive_of(section: &Section) -> Result<SquashfsReader, PrepareError> {
+    let site = |error: &dyn std::fmt::Display| {
+        PrepareError::site(format!("cannot read the image's squashfs file system: {error}"))
+    };
+    let file = section.alone()?;
+    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+    let mut running = squashfs::to_tar(&path).map_err(|error| site(&error))?;
+    let output = running.output().ok_or_else(|| site(&"no output"))?;
+    Ok(SquashfsReader { running: Some(running), output, _file: file })
+}
+
+/// The archive while the program writes it.
+#[derive(Debug)]
+pub(super) struct SquashfsReader {
+    running: Option<Running>,
+    output: ChildStdout,
+    /// Open as long as the program reads it.
+    _file: File,
+}
+
+impl Read for SquashfsReader {
+    /// The end is an error where the program failed.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.output.read(buffer)?;
+        if length == 0
+            && !buffer.is_empty()
+            && let Some(running) = self.running.take()
+        {
+            let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            running.finish().map_err(damaged)?;
+        }
+        Ok(length)
+    }
+}

@@ -1,0 +1,41 @@
+//! What a layer may be at most: a small file can unpack to more than any disk holds.
+
+/// Limits of a layer; each is the largest value allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LayerLimits {
+    /// Entries of the archive. A large scientific image has a third of a million.
+    pub entries_max: u64,
+    /// Bytes of the files in it, holes included. Nodes hold an image in memory.
+    pub unpacked_bytes_max: u64,
+    /// Bytes of one file, holes included.
+    pub file_bytes_max: u64,
+    /// Unpacked bytes for each byte received. Programs and text have 2 to 10, zeros 1000.
+    pub ratio_max: u64,
+    /// Below so many unpacked bytes no ratio is too high.
+    pub ratio_bytes_min: u64,
+    /// Bytes of a path or a link's target (Linux: 4096).
+    pub path_bytes_max: usize,
+    /// Directories above an entry.
+    pub depth_max: usize,
+}
+
+/// Longest name of one file or directory, in bytes (Linux's `NAME_MAX`).
+pub(crate) const NAME_BYTES_MAX: usize = 255;
+/// Longest extension header of one entry, in bytes; it holds the names and extended attributes,
+/// of which Linux allows 64 KiB each.
+pub(crate) const EXTENSION_BYTES_MAX: u64 = 1 << 20;
+
+impl Default for LayerLimits {
+    fn default() -> Self {
+        Self {
+            entries_max: 500_000,
+            unpacked_bytes_max: 64 << 30,
+            file_bytes_max: 32 << 30,
+            ratio_max: 100,
+            ratio_bytes_min: 256 << 20,
+            path_bytes_max: 4095,
+            depth_max: 128,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! An image that is ready for nodes.
+
+use protocol::application::ImageConfig;
+use protocol::boot::ArtifactRef;
+use protocol::image_reference::{FileReference, ImageReference};
+use protocol::names::Digest;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// What a pinned reference's image is kept by; none: it is not pinned. An archive may hold several
+/// images: there the tag counts too.
+#[must_use]
+pub fn key(image: &ImageReference) -> Option<Digest> {
+    let digest = image.digest()?;
+    match image {
+        ImageReference::File(FileReference { tag: Some(tag), .. }) => {
+            Some(Digest(Sha256::digest(format!("{digest} {tag}")).into()))
+        }
+        ImageReference::File(_) | ImageReference::Docker(_) => Some(*digest),
+    }
+}
+
+/// An image as squashfs layers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreparedImage {
+    /// What it is kept by ([`key`]): the digest of its manifest, or of the bytes a user sent.
+    pub digest: Digest,
+    /// What it was asked as the last time, pinned.
+    pub reference: String,
+    /// As the image says it, e.g. `amd64`; none if it does not.
+    pub architecture: Option<String>,
+    /// Its layers, the lowest first.
+    pub layers: Vec<PreparedLayer>,
+    /// How it is run.
+    pub config: ImageConfig,
+    /// When it was prepared, nanoseconds since 1970.
+    pub prepared_unix_ns: i64,
+    /// When a job or a person asked for it last, nanoseconds since 1970.
+    pub used_unix_ns: i64,
+}
+
+/// A layer as a squashfs file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreparedLayer {
+    /// SHA-256 of the layer's uncompressed tar archive (OCI: diff id).
+    pub diff_id: Digest,
+    /// The file.
+    pub squashfs: ArtifactRef,
+    /// Entries of the archive.
+    pub entries: u64,
+    /// Bytes of the uncompressed archive.
+    pub unpacked_bytes: u64,
+}

@@ -1,0 +1,153 @@
+//! Layers of the shelf.
+
+use super::{Shelf, cannot, names, read};
+use crate::error::PrepareError;
+use crate::layer::stack::{self, StackedLayer};
+use crate::layer::{self, LayerError, LayerIndex, LayerLimits};
+use crate::prepared::PreparedLayer;
+use protocol::names::Digest;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+impl Shelf {
+    /// A layer by the digest of its uncompressed archive; `None`: it must be converted. It is safe
+    /// from [`Shelf::gc`] for an hour from now.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn layer(&self, diff_id: &Digest) -> Result<Option<PreparedLayer>, PrepareError> {
+        let path = self.layer_file(diff_id);
+        let Some(layer) = self.find_layer(diff_id)? else { return Ok(None) };
+        let touched = File::options()
+            .append(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(SystemTime::now()));
+        touched.map_err(|error| cannot("touch", &path, &error))?;
+        Ok(Some(layer))
+    }
+
+    /// The same, without a trace.
+    pub(super) fn find_layer(
+        &self,
+        diff_id: &Digest,
+    ) -> Result<Option<PreparedLayer>, PrepareError> {
+        let complete = |layer: &PreparedLayer| {
+            self.store().contains(&layer.squashfs.sha256) && self.index_file(diff_id).is_file()
+        };
+        Ok(read(&self.layer_file(diff_id))?.filter(complete))
+    }
+
+    /// All layers, in no order.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn layers(&self) -> Result<Vec<PreparedLayer>, PrepareError> {
+        let layers = names(&self.layers_directory())?;
+        layers.iter().filter_map(|diff_id| read(&self.layer_file(diff_id)).transpose()).collect()
+    }
+
+    /// Converts a layer and keeps it.
+    ///
+    /// # Errors
+    /// As [`layer::convert`]; the shelf is then as it was.
+    pub fn convert_layer(
+        &self,
+        archive: impl Read + Send,
+        expected_diff_id: Option<&Digest>,
+        limits: &LayerLimits,
+    ) -> Result<PreparedLayer, PrepareError> {
+        let scratch =
+            self.store().scratch().map_err(|error| PrepareError::site(error.to_string()))?;
+        let file = scratch.join("squashfs");
+        let converted = layer::convert(archive, expected_diff_id, &file, limits)?;
+        let index = converted.index;
+        let entries = u64::try_from(index.entries.len()).unwrap_or(u64::MAX);
+        self.keep(converted.diff_id, &file, &index, entries, converted.unpacked_bytes)
+    }
+
+    /// The layers of an image, the lowest first, and where they do not give the image's tree when
+    /// they are laid over each other, one more on top that does.
+    ///
+    /// # Errors
+    /// When a layer refers to what is not there, or a file cannot be read or written.
+    pub fn complete(
+        &self,
+        mut layers: Vec<PreparedLayer>,
+        limits: &LayerLimits,
+    ) -> Result<Vec<PreparedLayer>, PrepareError> {
+        let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
+        let key = stack::key(&diff_ids);
+        if let Some(correction) = self.layer(&key)? {
+            layers.push(correction);
+            return Ok(layers);
+        }
+        let stacked: Result<Vec<StackedLayer>, PrepareError> =
+            layers.iter().map(|layer| self.stacked(layer)).collect();
+        let scratch =
+            self.store().scratch().map_err(|error| PrepareError::site(error.to_string()))?;
+        let file = scratch.join("squashfs");
+        if let Some(corrected) = stack::correct(&stacked?, &file, limits)? {
+            layers.push(self.keep(
+                key,
+                &file,
+                &LayerIndex::default(),
+                corrected.entries,
+                corrected.unpacked_bytes,
+            )?);
+        }
+        Ok(layers)
+    }
+
+    /// What a layer's archive says, without the contents of its files.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn index(&self, diff_id: &Digest) -> Result<LayerIndex, PrepareError> {
+        let path = self.index_file(diff_id);
+        LayerIndex::load(&path).map_err(|error| cannot("read", &path, &error))
+    }
+
+    fn stacked(&self, layer: &PreparedLayer) -> Result<StackedLayer, PrepareError> {
+        let index = self.index(&layer.diff_id)?;
+        Ok(StackedLayer { index, squashfs: self.store().path(&layer.squashfs.sha256) })
+    }
+
+    /// The index first, then the artifact, then the file that says that both are there.
+    fn keep(
+        &self,
+        diff_id: Digest,
+        file: &Path,
+        index: &LayerIndex,
+        entries: u64,
+        unpacked_bytes: u64,
+    ) -> Result<PreparedLayer, PrepareError> {
+        let path = self.index_file(&diff_id);
+        let unfinished = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(self.layers_directory())
+            .map_err(LayerError::Write)?;
+        index.save(unfinished.path()).map_err(LayerError::Write)?;
+        let _lock = self.lock()?;
+        unfinished.persist(&path).map_err(|error| cannot("write", &path, &error.error))?;
+        let squashfs =
+            self.store().adopt(file).map_err(|error| PrepareError::site(error.to_string()))?;
+        let layer = PreparedLayer { diff_id, squashfs, entries, unpacked_bytes };
+        self.write(&self.layer_file(&diff_id), &layer)?;
+        Ok(layer)
+    }
+
+    pub(super) fn layer_file(&self, diff_id: &Digest) -> PathBuf {
+        self.layers_directory().join(format!("{diff_id}.json"))
+    }
+
+    pub(super) fn index_file(&self, diff_id: &Digest) -> PathBuf {
+        self.layers_directory().join(format!("{diff_id}.index"))
+    }
+
+    /// Since when nobody asked for a layer; `None`: its file is gone.
+    pub(super) fn layer_touched(&self, diff_id: &Digest) -> Option<SystemTime> {
+        fs::metadata(self.layer_file(diff_id)).and_then(|file| file.modified()).ok()
+    }
+}

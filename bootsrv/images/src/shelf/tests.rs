@@ -1,0 +1,142 @@
+//! The shelf with real conversions of tiny layers.
+
+use super::*;
+use crate::layer::LayerLimits;
+use crate::prepared::PreparedLayer;
+use artifacts::Hub;
+use std::time::Duration;
+
+fn archive(name: &str) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(4);
+    header.set_mode(0o644);
+    header.set_mtime(5);
+    builder.append_data(&mut header, name, &b"data"[..]).unwrap();
+    builder.into_inner().unwrap()
+}
+
+fn shelf(directory: &Path) -> (Hub, Shelf) {
+    let hub = Hub::open(directory).unwrap();
+    let shelf = Shelf::open(directory, hub.store().clone()).unwrap();
+    (hub, shelf)
+}
+
+fn layer(shelf: &Shelf, name: &str) -> PreparedLayer {
+    shelf.convert_layer(&archive(name)[..], None, &LayerLimits::default()).unwrap()
+}
+
+fn image(shelf: &Shelf, number: u8, layers: &[PreparedLayer], used: i64) -> PreparedImage {
+    let image = PreparedImage {
+        digest: Digest([number; 32]),
+        reference: format!("docker://r/i:{number}"),
+        architecture: None,
+        layers: layers.to_vec(),
+        config: protocol::application::ImageConfig::default(),
+        prepared_unix_ns: i64::MAX,
+        used_unix_ns: used,
+    };
+    shelf.put(&image).unwrap();
+    image
+}
+
+#[test]
+fn a_layer_is_converted_once_and_found_again_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let one = layer(&shelf, "one");
+    let again = Shelf::open(directory.path(), shelf.store().clone()).unwrap();
+    assert_eq!(again.layer(&one.diff_id).unwrap(), Some(one.clone()));
+    assert_eq!(layer(&shelf, "one"), one, "equal archives give equal files");
+    let made = image(&shelf, 1, std::slice::from_ref(&one), 7);
+    assert_eq!(again.get(&made.digest).unwrap(), Some(made.clone()));
+    again.touch(&made.digest, 9).unwrap();
+    assert_eq!(shelf.list().unwrap()[0].used_unix_ns, 9);
+
+    shelf.store().remove(&one.squashfs.sha256).unwrap();
+    assert_eq!(shelf.get(&made.digest).unwrap(), None, "complete or absent");
+    assert_eq!(shelf.layer(&one.diff_id).unwrap(), None);
+    assert!(shelf.put(&made).is_err());
+}
+
+#[test]
+fn a_failed_conversion_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let archive = archive("x");
+    let limits = LayerLimits::default();
+    for (archive, stated) in [(&archive[..600], None), (&archive[..], Some(Digest([1; 32])))] {
+        let error = shelf.convert_layer(archive, stated.as_ref(), &limits).unwrap_err();
+        assert_eq!(error.blame, crate::Blame::User, "{error}");
+    }
+    assert_eq!(fs::read_dir(directory.path().join("layers")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(directory.path().join("artifacts")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_sweep_keeps_what_a_layer_refers_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let (hub, shelf) = shelf(directory.path());
+    let one = layer(&shelf, "one");
+    assert_eq!(hub.sweep(&BTreeSet::new()).unwrap().0, 0);
+    assert_eq!(shelf.artifacts().unwrap(), BTreeSet::from([one.squashfs.sha256]));
+}
+
+#[test]
+fn images_go_by_age_and_size_and_shared_layers_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let (hub, shelf) = shelf(directory.path());
+    let [base, own, other] = ["base", "own", "other"].map(|name| layer(&shelf, name));
+    let one = image(&shelf, 1, &[base.clone(), own.clone()], 10);
+    let two = image(&shelf, 2, &[base.clone(), other.clone()], 20);
+    let now = SystemTime::now();
+    let none = BTreeSet::new();
+    let limits = GcLimits { bytes_max: u64::MAX, age_max: Duration::MAX };
+    assert_eq!(shelf.gc(&limits, &none, now).unwrap(), []);
+
+    let all: u64 = [&base, &own, &other].iter().map(|layer| layer.squashfs.bytes).sum();
+    let full = GcLimits { bytes_max: all - 1, ..limits };
+    let removed = shelf.gc(&full, &BTreeSet::from([two.digest]), now).unwrap();
+    assert_eq!(removed.len(), 1, "the one unused for longer goes, and that is enough");
+    assert_eq!((removed[0].digest, removed[0].bytes), (one.digest, own.squashfs.bytes));
+    assert_eq!(hub.sweep(&none).unwrap(), (1, own.squashfs.bytes));
+    assert_eq!(shelf.get(&two.digest).unwrap(), Some(two.clone()));
+
+    let old = GcLimits { age_max: Duration::ZERO, ..limits };
+    assert!(shelf.gc(&old, &BTreeSet::from([two.digest]), now).unwrap().is_empty(), "in use");
+    assert_eq!(shelf.gc(&old, &none, now).unwrap().len(), 1);
+    assert_eq!(hub.sweep(&none).unwrap().0, 2);
+    assert_eq!(shelf.layers().unwrap(), []);
+}
+
+#[test]
+fn a_layer_of_an_image_on_its_way_stays_for_an_hour() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let one = layer(&shelf, "one");
+    let limits = GcLimits { bytes_max: 0, age_max: Duration::ZERO };
+    let now = SystemTime::now();
+    shelf.gc(&limits, &BTreeSet::new(), now).unwrap();
+    assert!(shelf.layer(&one.diff_id).unwrap().is_some());
+    shelf.gc(&limits, &BTreeSet::new(), now + Duration::from_secs(3700)).unwrap();
+    assert!(shelf.layer(&one.diff_id).unwrap().is_none());
+}
+
+#[test]
+fn a_stack_is_corrected_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Link);
+    header.set_size(0);
+    builder.append_link(&mut header, "two", "one").unwrap();
+    let two = builder.into_inner().unwrap();
+    let limits = LayerLimits::default();
+    let layers = vec![layer(&shelf, "one"), shelf.convert_layer(&two[..], None, &limits).unwrap()];
+    let whole = shelf.complete(layers.clone(), &limits).unwrap();
+    assert_eq!(whole.len(), 3, "a hard link to a lower layer");
+    assert_eq!(whole[2].entries, 3);
+    assert_eq!(shelf.complete(layers.clone(), &limits).unwrap(), whole);
+    assert_eq!(shelf.complete(layers[..1].to_vec(), &limits).unwrap().len(), 1);
+}
