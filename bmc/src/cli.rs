@@ -3,7 +3,9 @@
 mod hub;
 
 use clap::{Args, Parser, Subcommand};
-pub(crate) use hub::{ImageBuild, ImageVerb, KernelImport, KernelVerb};
+pub(crate) use hub::{
+    ImageArg, ImageBuild, ImageImportArgs, ImageVerb, KernelImport, KernelVerb, KindWord,
+};
 use protocol::names::{ImageName, JobReference, KernelName, NodeName};
 use std::path::PathBuf;
 
@@ -17,7 +19,8 @@ use std::path::PathBuf;
     after_help = "\
 Examples:
   bmc kernel list                 what --bmc-kernel can be given
-  bmc status 42 --watch           the nodes of job 42 while they boot
+  bmc image pull docker://debian  prepare an image before a job asks for it
+  bmc status 42 --watch           the nodes of job 42 while they boot, and its image
   bmc energy 42                   what job 42 and its boot consumed
   bmc node power n1 status        ask n1's baseboard controller
 
@@ -39,7 +42,7 @@ pub(crate) enum Verb {
     /// Kernels and profiles: what --bmc-kernel can be given
     #[command(subcommand)]
     Kernel(KernelVerb),
-    /// Node images: what --bmc-image can be given
+    /// Images: what --bmc-image can be given
     #[command(subcommand)]
     Image(ImageVerb),
     /// Jobs and how far their nodes are
@@ -246,6 +249,10 @@ mod tests {
             "bmc image build i --from x.tar --package p",
             "bmc image build i --from x.tar --no-plugin",
             "bmc image build i --plugin p.so --no-plugin",
+            "bmc image pull",
+            "bmc image import x docker://x --kind container",
+            "bmc image gc --older-than x",
+            "bmc image show ../x:y:z/..//x y",
             "bmc node maintenance n1",
             "bmc node maintenance n1 --reason x --end",
             "bmc node power n1 cycle",
@@ -258,6 +265,10 @@ mod tests {
             "bmc status 1 -w",
             "bmc kernel import k a.deb",
             "bmc kernel import k --vmlinuz v --modules m",
+            "bmc image show debian12",
+            "bmc image rm docker://debian:12",
+            "bmc image import x docker://x --kind node --json",
+            "bmc image gc --dry-run --older-than 7",
             "bmc image build i",
             "bmc image build --no-plugin --output x.tar",
             "bmc image build i --from x.tar --plugin p.so --output y.tar",

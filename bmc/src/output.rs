@@ -6,6 +6,8 @@
 use anyhow::Context;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The reader of standard output closed it.
 #[derive(Debug)]
@@ -47,6 +49,27 @@ pub(crate) fn show<T: Serialize>(
 /// Whether a person looks at standard output.
 pub(crate) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
+}
+
+/// A line on standard error that the next one replaces; `None`: it goes. Nothing where nobody looks,
+/// and not more often than twice a second.
+pub(crate) fn passing(text: Option<&str>) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    const PAUSE: Duration = Duration::from_millis(500);
+    let mut errors = std::io::stderr().lock();
+    if !errors.is_terminal() {
+        return;
+    }
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let too_soon = last.is_some_and(|last| last.elapsed() < PAUSE);
+    let line = match text {
+        Some(_) if too_soon => return,
+        Some(text) => format!("\r\x1b[K{}", fit(text, 2, 79).trim_end()),
+        None => "\r\x1b[K".to_owned(),
+    };
+    *last = text.map(|_| Instant::now());
+    // Whoever has closed standard error does not want to know.
+    drop(errors.write_all(line.as_bytes()).and_then(|()| errors.flush()));
 }
 
 /// Where a changing text is shown: over its last version on a terminal, below it elsewhere.

@@ -2,11 +2,14 @@
 //! HTTP client, in tests a server made of values.
 
 use protocol::api::{
-    ImageView, JobView, KernelView, Maintenance, NodeDefinition, NodeView, PowerAction,
+    ApplicationImageView, CollectRequest, Collected, ImageImport, ImageView, JobView, KernelView,
+    Maintenance, NodeDefinition, NodeView, PowerAction,
 };
+use protocol::application::PreparationView;
 use protocol::energy::JobEnergy;
+use protocol::image_reference::ImageReference;
 use protocol::job_options::JobOptions;
-use protocol::names::{ImageName, JobReference, KernelName, NodeName};
+use protocol::names::{Digest, ImageName, JobReference, KernelName, NodeName};
 use std::path::Path;
 
 /// One method per request of the API that a person makes.
@@ -25,8 +28,22 @@ pub(crate) trait Server {
     fn image(&self, name: &ImageName) -> anyhow::Result<ImageView>;
     /// Sends a tar archive.
     fn import_image(&self, name: &ImageName, archive: &Path) -> anyhow::Result<ImageView>;
+    /// Gives a prepared image a name.
+    fn name_image(&self, name: &ImageName, import: &ImageImport) -> anyhow::Result<ImageView>;
     /// Removes one.
     fn remove_image(&self, name: &ImageName) -> anyhow::Result<()>;
+    /// All prepared images.
+    fn prepared_images(&self) -> anyhow::Result<Vec<ApplicationImageView>>;
+    /// One prepared image.
+    fn prepared_image(&self, digest: &Digest) -> anyhow::Result<ApplicationImageView>;
+    /// Has an image prepared: sends a file's bytes, or the user's login for the registry, along.
+    fn pull(&self, image: &ImageReference) -> anyhow::Result<PreparationView>;
+    /// How far the image of that digest is.
+    fn preparation(&self, digest: &Digest) -> anyhow::Result<PreparationView>;
+    /// Forgets a prepared image.
+    fn remove_prepared(&self, digest: &Digest) -> anyhow::Result<()>;
+    /// Removes prepared images that nobody has used for long.
+    fn collect(&self, request: &CollectRequest) -> anyhow::Result<Collected>;
     /// The jobs that are not over, or all that the server remembers.
     fn jobs(&self, all: bool) -> anyhow::Result<Vec<JobView>>;
     /// One job's latest try.

@@ -3,7 +3,7 @@
 use crate::config::{Config, Partition};
 use crate::hub::Hub;
 use artifacts::{Image, Kernel};
-use protocol::api::{Catalog, CatalogEntry};
+use protocol::api::{Catalog, CatalogEntry, ImageKind};
 use protocol::error::{ApiError, ErrorKind};
 use protocol::job_options::JobOptions;
 use protocol::names::{ImageName, KernelName, NodeName};
@@ -209,10 +209,15 @@ pub fn list(config: &Config, hub: &Hub, asker: Asker<'_>) -> Result<Catalog, Api
             name: choice.name.into(),
         })
         .collect();
-    let images = hub.images()?.into_iter().map(|image| CatalogEntry {
+    let (nodes, applications): (Vec<Image>, Vec<Image>) =
+        hub.images()?.into_iter().partition(|image| image.kind == ImageKind::Node);
+    let entry = |word: &str, image: Image| CatalogEntry {
         default: partition.is_some_and(|p| p.default_image == image.name),
-        description: format!("node image, {} MB", image.squashfs.bytes / 1_000_000),
+        description: format!("{word} image, {} MB", image.bytes() / 1_000_000),
         name: image.name.into(),
-    });
-    Ok(Catalog { kernels, images: images.collect() })
+    };
+    let images = nodes.into_iter().map(|image| entry("node", image)).collect();
+    let application_images =
+        applications.into_iter().map(|image| entry("application", image)).collect();
+    Ok(Catalog { kernels, images, application_images })
 }

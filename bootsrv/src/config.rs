@@ -1,5 +1,7 @@
 //! `bootsrv.toml`: read once at start, unknown keys refused with their line.
 
+use crate::application::settings::ApplicationImages;
+use protocol::application::RootMode;
 use protocol::boot::Mount;
 use protocol::names::{ImageName, KernelName, NodeName};
 use serde::Deserialize;
@@ -29,6 +31,9 @@ pub struct Config {
     /// What goes into a kernel's initrd.
     #[serde(default)]
     pub initrd: Initrd,
+    /// Images that tasks enter.
+    #[serde(default)]
+    pub application_images: ApplicationImages,
     /// Partitions it manages.
     #[serde(default, rename = "partition")]
     pub partitions: Vec<Partition>,
@@ -96,6 +101,9 @@ pub struct Limits {
     pub boot_seconds: u32,
     /// From the agent's first report to slurmd's registration. Seconds.
     pub register_seconds: u32,
+    /// From a node's registration, or from when the application image is prepared if that is later,
+    /// to the image being set up on the node. Seconds.
+    pub image_seconds: u32,
     /// For a power command to show its effect. Seconds.
     pub power_seconds: u32,
 }
@@ -107,6 +115,7 @@ impl Default for Limits {
             firmware_seconds: 240,
             boot_seconds: 120,
             register_seconds: 120,
+            image_seconds: 300,
             power_seconds: 60,
         }
     }
@@ -150,6 +159,8 @@ pub struct Partition {
     pub default_kernel: KernelName,
     /// The node image of jobs that name none.
     pub default_image: ImageName,
+    /// How its nodes get at application images; the site's `application_images.root` if absent.
+    pub root: Option<RootMode>,
     /// What a node does when its job ends.
     #[serde(default)]
     pub after_job: AfterJob,
@@ -303,6 +314,15 @@ impl Config {
                     return refuse(key, nodes, "is not a Slurm node list");
                 }
             }
+        }
+        if let Some((key, value, problem)) = self.application_images.site.broken() {
+            return refuse(&format!("application_images.{key}"), &value, problem);
+        }
+        let wants_nfs = |one: &&Partition| one.root == Some(RootMode::Nfs);
+        if self.application_images.site.nfs.is_none()
+            && let Some(partition) = self.partitions.iter().find(wants_nfs)
+        {
+            return refuse("partition.root", &partition.name, "needs application_images.nfs");
         }
         if self.limits.power_on_per_second == 0 {
             return refuse("limits.power_on_per_second", "0", "would never power a node on");

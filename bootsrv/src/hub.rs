@@ -6,6 +6,7 @@ use crate::store::Store;
 use artifacts::image::{ImageError, ImageOptions, import_tar};
 use artifacts::kernel::{ImportOptions, KernelError, import_package, rebuild_initrd};
 use artifacts::{Hub as Shelf, Image, Kernel};
+use images::Images;
 use protocol::error::{ApiError, ErrorKind};
 use protocol::names::{Digest, ImageName, KernelName};
 use std::fs::File;
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub struct Hub {
     shelf: Shelf,
+    application: Images,
     initrd: Initrd,
     certificate: PathBuf,
     /// Held while names are resolved and pinned, and while artifacts are deleted.
@@ -29,8 +31,12 @@ impl Hub {
     /// When a directory cannot be made.
     pub fn open(config: &Config, certificate: &Path) -> Result<Self, ApiError> {
         let shelf = Shelf::open(&config.state_dir).map_err(|error| site(&error))?;
+        let settings = config.application_images.pull.clone();
+        let application = Images::open(&config.state_dir, shelf.store().clone(), settings)
+            .map_err(|error| site(&error))?;
         Ok(Self {
             shelf,
+            application,
             initrd: config.initrd.clone(),
             certificate: certificate.into(),
             pinning: Mutex::default(),
@@ -73,6 +79,12 @@ impl Hub {
         Ok(())
     }
 
+    /// The application images.
+    #[must_use]
+    pub fn application(&self) -> &Images {
+        &self.application
+    }
+
     /// All imported kernels.
     ///
     /// # Errors
@@ -103,6 +115,14 @@ impl Hub {
         let package = File::open(package).map_err(|error| site(&error))?;
         import_package(&self.shelf, name.clone(), package, &self.options()?)
             .map_err(|error| kernel_error(&error))
+    }
+
+    /// Gives a name to layers that are artifacts already.
+    ///
+    /// # Errors
+    /// When a layer is missing, or the hub cannot be written.
+    pub fn put_image(&self, image: &Image) -> Result<(), ApiError> {
+        self.shelf.put_image(image).map_err(|error| site(&error))
     }
 
     /// Imports a node image from a tar archive.
@@ -212,21 +232,21 @@ mod tests {
         let name: ImageName = "i".parse().unwrap();
         hub.import_image(&name, &archive(directory.path(), "old")).unwrap();
         let old = catalog::image(&hub, &name).unwrap();
-        let pin = Pin { root: old.squashfs.clone(), ..Pin::of_nothing() };
+        let pin = Pin { root: old.layers.clone(), ..Pin::of_nothing() };
         let (node, kernel) = ("n1".parse().unwrap(), "k".parse().unwrap());
         let new = token::new_deployment(node, kernel, name.clone(), pin.clone());
         let id = store.add_jobless(&new, 1).unwrap();
 
         hub.import_image(&name, &archive(directory.path(), "new")).unwrap();
         hub.sweep(&store).unwrap();
-        assert_ne!(catalog::image(&hub, &name).unwrap().squashfs, old.squashfs);
+        assert_ne!(catalog::image(&hub, &name).unwrap().layers, old.layers);
         assert_eq!(store.pin(id).unwrap(), pin);
-        assert!(hub.path(&old.squashfs.sha256).exists(), "a node may still fetch it");
+        assert!(hub.path(&old.layers[0].sha256).exists(), "a node may still fetch it");
 
         let released = crate::deployment::State::Released;
         store.change(id, Some(released), None, &[], 2).unwrap();
         hub.sweep(&store).unwrap();
-        assert!(!hub.path(&old.squashfs.sha256).exists());
+        assert!(!hub.path(&old.layers[0].sha256).exists());
         hub.remove_image(&name, &store).unwrap();
     }
 }

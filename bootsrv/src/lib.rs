@@ -1,5 +1,6 @@
 //! The boot server: boot plans, iPXE scripts, artifacts, power, energy, and the API.
 
+pub mod application;
 pub mod boot_script;
 pub mod catalog;
 pub mod clock;

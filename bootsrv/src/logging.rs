@@ -24,7 +24,7 @@ pub fn start(foreground: bool, debug: bool) -> Result<(), log::SetLoggerError> {
 }
 
 /// The crates of this project that bootsrv is made of, as lines name them.
-const CRATES: [&str; 6] = ["bootsrv", "artifacts", "ipmi", "energy", "munge", "protocol"];
+const CRATES: [&str; 7] = ["bootsrv", "artifacts", "images", "ipmi", "energy", "munge", "protocol"];
 
 /// Lines of our own crates, and none of the libraries they use.
 struct Own<L>(L);

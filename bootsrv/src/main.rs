@@ -5,6 +5,7 @@ use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::serve::ListenerExt;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use bootsrv::application::{self, keeping, uploads};
 use bootsrv::config::Config;
 use bootsrv::deployment::engine::Engine;
 use bootsrv::deployment::reconciler;
@@ -78,6 +79,11 @@ async fn serve(config: Arc<Config>) -> Result<()> {
         .with_context(|| format!("making {}", config.state_dir.display()))?;
     let identity = tls::identity(&config.state_dir.join("tls"), &config.url.https)?;
     let store = Arc::new(Store::open(&config.state_dir.join("store.sqlite"))?);
+    let upload_dir = uploads::directory(&config);
+    std::fs::create_dir_all(&upload_dir)
+        .with_context(|| format!("making {}", upload_dir.display()))?;
+    uploads::clean(&upload_dir, &store)
+        .with_context(|| format!("cleaning {}", upload_dir.display()))?;
     let hub = Arc::new(Hub::open(&config, &identity.certificate)?);
     hub.refresh()?;
     hub.sweep(&store)?;
@@ -102,10 +108,9 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     fleet.start(&definitions, &site);
     engine.take_up_again()?;
     reconciler::start(Arc::clone(&engine), scontrol);
+    application::start(Arc::clone(&engine), Arc::clone(&hub));
+    keeping::start(Arc::clone(&engine), Arc::clone(&hub));
 
-    let upload_dir = config.state_dir.join("uploads");
-    std::fs::create_dir_all(&upload_dir)
-        .with_context(|| format!("making {}", upload_dir.display()))?;
     let app = App { engine, hub, site, slurm_uid, upload_dir };
     listen(&config, app, &identity).await
 }

@@ -24,8 +24,8 @@ pub struct Pin {
     pub modules: ArtifactRef,
     /// Arguments and settings.
     pub profile: Profile,
-    /// The image's root file system.
-    pub root: ArtifactRef,
+    /// The image's root file system: layers, the lowest first.
+    pub root: Vec<ArtifactRef>,
     /// The image's first process.
     pub init: Vec<String>,
     /// The image's mounts.
@@ -43,16 +43,16 @@ impl Pin {
             initrd: kernel.initrd,
             modules: kernel.modules,
             profile,
-            root: image.squashfs,
+            root: image.layers,
             init: image.init,
             mounts: image.mounts,
         }
     }
 
     /// The artifacts that must stay while the deployment lives.
-    #[must_use]
-    pub fn artifacts(&self) -> [Digest; 4] {
-        [&self.vmlinuz, &self.initrd, &self.modules, &self.root].map(|artifact| artifact.sha256)
+    pub fn artifacts(&self) -> impl Iterator<Item = Digest> {
+        let kernel = [&self.vmlinuz, &self.initrd, &self.modules];
+        kernel.into_iter().chain(&self.root).map(|artifact| artifact.sha256)
     }
 }
 
@@ -67,7 +67,7 @@ impl Pin {
             initrd: artifact(2),
             modules: artifact(3),
             profile: toml::from_str("kernel = \"k\"").unwrap(),
-            root: artifact(4),
+            root: vec![artifact(4)],
             init: vec!["/sbin/init".into()],
             mounts: vec![],
         }

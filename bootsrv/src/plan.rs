@@ -2,7 +2,7 @@
 
 use crate::clock::now_unix_ns;
 use crate::config::{Config, SiteFileSource};
-use crate::deployment::Deployment;
+use crate::deployment::{Application, Deployment};
 use crate::pin::Pin;
 use protocol::api::NodeDefinition;
 use protocol::boot::{BootPlan, Secrets, Setting, SiteFile};
@@ -56,6 +56,7 @@ pub fn plan(
         init: pin.init.clone(),
         time_unix_ns: now_unix_ns(),
         heartbeat_seconds: HEARTBEAT_SECONDS,
+        application: deployment.application != Application::None,
     })
 }
 

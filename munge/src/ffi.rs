@@ -15,6 +15,7 @@ const EMUNGE_CRED_EXPIRED: c_int = 15;
 const EMUNGE_CRED_REWOUND: c_int = 16;
 const EMUNGE_CRED_REPLAYED: c_int = 17;
 const MUNGE_OPT_SOCKET: c_int = 8;
+const MUNGE_OPT_UID_RESTRICTION: c_int = 9;
 
 #[link(name = "munge")]
 unsafe extern "C" {
@@ -113,8 +114,19 @@ fn classify(code: c_int, text: String) -> MungeError {
     }
 }
 
-pub(crate) fn encode(payload: &[u8], socket: Option<&Path>) -> Result<String, MungeError> {
+pub(crate) fn encode(
+    payload: &[u8],
+    socket: Option<&Path>,
+    reader: Option<u32>,
+) -> Result<String, MungeError> {
     let context = Context::new(socket)?;
+    if let Some(uid) = reader {
+        // SAFETY: the context is live, MUNGE_OPT_UID_RESTRICTION takes one uid_t.
+        let code = unsafe { munge_ctx_set(context.0, MUNGE_OPT_UID_RESTRICTION, uid) };
+        if code != EMUNGE_SUCCESS {
+            return Err(context.error(code));
+        }
+    }
     let bytes = c_int::try_from(payload.len()).unwrap_or(c_int::MAX);
     let mut credential: *mut c_char = ptr::null_mut();
     // SAFETY: the payload is `bytes` long (the caller keeps it below c_int::MAX), the context lives.

@@ -69,7 +69,20 @@ pub struct Decoded {
 /// When the payload is too long, or munged is not there or refuses.
 pub fn encode(payload: &[u8], socket: Option<&Path>) -> Result<String, MungeError> {
     check_length("payload", payload.len(), PAYLOAD_BYTES_MAX)?;
-    ffi::encode(payload, socket)
+    ffi::encode(payload, socket, None)
+}
+
+/// As [`encode`], encrypted so that only a process of user `reader` can decode it.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_for(
+    payload: &[u8],
+    socket: Option<&Path>,
+    reader: u32,
+) -> Result<String, MungeError> {
+    check_length("payload", payload.len(), PAYLOAD_BYTES_MAX)?;
+    ffi::encode(payload, socket, Some(reader))
 }
 
 /// Checks a credential and opens it. A second time it is [`MungeError::Replayed`].
@@ -100,6 +113,17 @@ mod tests {
         assert_eq!(decoded.payload, b"bare-metal-container 1 GET / 00");
         assert_eq!(decoded.uid, ffi::effective_uid());
         assert_eq!(decode(&credential, socket), Err(MungeError::Replayed));
+    }
+
+    #[test]
+    fn a_sealed_credential_opens_for_its_reader_only() {
+        let Some(munged) = PrivateMunged::start() else { return };
+        let socket = Some(munged.socket());
+        let own = ffi::effective_uid();
+        let sealed = encode_for(b"password", socket, own).unwrap();
+        assert_eq!(decode(&sealed, socket).unwrap().payload, b"password");
+        let sealed = encode_for(b"password", socket, own + 1).unwrap();
+        assert!(matches!(decode(&sealed, socket), Err(MungeError::Refused { .. })));
     }
 
     #[test]

@@ -3,7 +3,15 @@
 //! Callers prove who they are with a munge credential in `Authorization: MUNGE <credential>` whose
 //! payload is [`credential_payload`]. The paths are listed in docs/api.md in the same order.
 
-use crate::boot::{AppliedSetting, Mount};
+mod images;
+
+pub use images::{
+    ApplicationImageView, CollectRequest, Collected, CollectedImage, ImageImport, ImageKind,
+    ImageView, LayerView, PullRequest, RegistryCredential, UploadView,
+};
+
+use crate::application::PreparationView;
+use crate::boot::AppliedSetting;
 use crate::job_options::JobOptions;
 use crate::names::{
     Digest, ImageName, JobId, JobReference, KernelName, MacAddress, NodeName, Secret,
@@ -40,8 +48,18 @@ pub const NODES: &str = "/v1/nodes";
 /// `GET …/{name}`; `DELETE …/{name}` (admin).
 pub const KERNELS: &str = "/v1/kernels";
 /// `GET` → list of [`ImageView`]; `PUT …/{name}` tar bytes (admin) → [`ImageView`];
-/// `GET …/{name}`; `DELETE …/{name}` (admin).
+/// `POST …/{name}` [`ImageImport`] (admin) → [`ImageView`]; `GET …/{name}`; `DELETE …/{name}` (admin).
 pub const IMAGES: &str = "/v1/images";
+/// `GET` → list of [`ApplicationImageView`]; `POST` [`PullRequest`] → [`PreparationView`];
+/// `GET …/{digest}` → [`ApplicationImageView`]; `DELETE …/{digest}` (admin).
+pub const APPLICATION_IMAGES: &str = "/v1/application-images";
+/// `GET …/{digest}` → [`PreparationView`]: how far the image of that digest is.
+pub const PREPARATIONS: &str = "/v1/application-images/preparations";
+/// `POST` [`CollectRequest`] (admin) → [`Collected`]: removes images nobody has used for long.
+pub const COLLECT: &str = "/v1/application-images/gc";
+/// `GET …/{sha256}` → [`UploadView`], or `null`: bootsrv does not have these bytes. `PUT …/{sha256}`
+/// the bytes → [`UploadView`].
+pub const UPLOADS: &str = "/v1/uploads";
 
 /// The text a munge credential carries: it binds the credential to one request. munged itself
 /// refuses a credential that was decoded before, so none can be used twice.
@@ -89,6 +107,9 @@ pub struct JobView {
     pub kernel: KernelName,
     /// The node image it boots, after defaults.
     pub image: ImageName,
+    /// Its application image, and how far that is; none if it has none.
+    #[serde(default)]
+    pub application: Option<PreparationView>,
     /// Where it stands as a whole.
     pub state: JobState,
     /// Each node.
@@ -172,8 +193,11 @@ pub struct NodesRequest {
 pub struct Catalog {
     /// The kernels, profiles included.
     pub kernels: Vec<CatalogEntry>,
-    /// The node images.
+    /// The node images: for `--bmc-image` and `--bmc-node-image`.
     pub images: Vec<CatalogEntry>,
+    /// The application images: for `--bmc-image`.
+    #[serde(default)]
+    pub application_images: Vec<CatalogEntry>,
 }
 
 /// One choice.
@@ -197,11 +221,20 @@ pub struct CheckRequest {
     pub partition: Option<String>,
     /// Account if the user named one.
     pub account: Option<String>,
+    /// The user's [`RegistryCredential`] for the registry of `options.image`, as JSON in a munge
+    /// credential that only SlurmUser can decode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
 }
 
 /// An accepted check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checked {}
+pub struct Checked {
+    /// The same choice with its reference pinned, for the job to go on with. Not pinned: the
+    /// registry did not answer in time, and the job's start pins it.
+    #[serde(default)]
+    pub options: JobOptions,
+}
 
 /// A node for `bmc node import`: where it boots from and how its power is switched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -350,23 +383,6 @@ pub struct KernelView {
     pub bytes: u64,
     /// Who may choose it.
     pub allow: Allow,
-    /// Jobs that use it now.
-    pub used_by: Vec<JobId>,
-}
-
-/// An image of the catalog.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageView {
-    /// What users type.
-    pub name: ImageName,
-    /// SHA-256 of the squashfs.
-    pub sha256: Digest,
-    /// Its length.
-    pub bytes: u64,
-    /// What becomes PID 1.
-    pub init: Vec<String>,
-    /// Extra mounts of the image.
-    pub mounts: Vec<Mount>,
     /// Jobs that use it now.
     pub used_by: Vec<JobId>,
 }

@@ -59,8 +59,8 @@ pub struct BootPlan {
     pub job: Option<JobId>,
     /// `uname -r` of the kernel that must be running.
     pub kernel_release: String,
-    /// squashfs: the node image's root.
-    pub root: ArtifactRef,
+    /// squashfs: the node image's layers, the lowest first; at least one.
+    pub root: Vec<ArtifactRef>,
     /// squashfs: the kernel's module tree, with `usr/lib/modules/RELEASE` in it. Laid over the root.
     pub modules: ArtifactRef,
     /// Applied in order, before the image's init starts.
@@ -76,6 +76,10 @@ pub struct BootPlan {
     pub time_unix_ns: i64,
     /// Between two heartbeats once slurmd runs.
     pub heartbeat_seconds: u32,
+    /// The job has an application image: the agent asks for it at
+    /// [`crate::application::APPLICATION_PATH`] while the image's init starts.
+    #[serde(default)]
+    pub application: bool,
 }
 
 /// One kernel setting.
@@ -172,6 +176,8 @@ pub enum AgentStage {
     InitStarted,
     /// slurmd was seen running.
     SlurmdStarted,
+    /// The application image is set up: tasks can enter it. May come before slurmd is seen.
+    ApplicationReady,
     /// The node's init was asked to shut down.
     ShuttingDown,
 }
@@ -209,8 +215,8 @@ pub struct Heartbeat {
 /// Why the agent gave up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootFailure {
-    /// `true`: the kernel refused a line of the profile (the profile's author is to blame, the job
-    /// is held); `false`: the node or its surroundings.
+    /// `true`: the kernel refused a line of the profile, or the job's application image or mounts cannot
+    /// be set up (whoever chose them is to blame, the job is held); `false`: the node or its surroundings.
     pub setting: bool,
     /// One line.
     pub reason: String,

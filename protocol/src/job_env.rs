@@ -4,36 +4,54 @@
 //! starts prolog and epilog scripts, and `SLURM_` before that in the job's own environment
 //! (slurm.conf(5), spank(8)). Those values come from the user's side: parse them again.
 
-/// Input forms of `--bmc-kernel`, one a command as Slurm's own options have them (`SBATCH_PARTITION`
-/// and so on). They differ from what the job sees, so that an `sbatch` typed inside a job does not
-/// silently take over that job's kernel.
-pub const INPUT_KERNEL: InputNames = InputNames {
-    sbatch: "SBATCH_BMC_KERNEL",
-    salloc: "SALLOC_BMC_KERNEL",
-    srun: "SRUN_BMC_KERNEL",
-};
-/// Input forms of `--bmc-image`.
-pub const INPUT_IMAGE: InputNames =
-    InputNames { sbatch: "SBATCH_BMC_IMAGE", salloc: "SALLOC_BMC_IMAGE", srun: "SRUN_BMC_IMAGE" };
-/// What a job sees: the kernel it was given. (Slurm's `spank_setenv` sets it in every task.)
-pub const JOB_KERNEL: &str = "BMC_KERNEL";
-/// What a job sees: the image it was given.
-pub const JOB_IMAGE: &str = "BMC_IMAGE";
-
-/// The environment form of one option in the three commands.
-#[derive(Debug, Clone, Copy)]
-pub struct InputNames {
-    /// Read by `sbatch`.
+/// The environment forms of one option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OptionVariables {
+    /// Read by `sbatch`. The three input forms are one a command, as Slurm's own options have them
+    /// (`SBATCH_PARTITION` and so on), and differ from what the job sees, so that an `sbatch` typed
+    /// inside a job does not silently take over that job's choice.
     pub sbatch: &'static str,
     /// Read by `salloc`.
     pub salloc: &'static str,
-    /// Read by `srun`.
+    /// Read by `srun` outside a job.
     pub srun: &'static str,
+    /// What a job sees. (Slurm's `spank_setenv` sets it in every task.)
+    pub job: &'static str,
+    /// What `spank_job_control_setenv` is given.
+    pub hook: &'static str,
+    /// What PrologSlurmctld sees of that.
+    pub prolog: &'static str,
 }
-/// What PrologSlurmctld sees of `spank_job_control_setenv("BMC_KERNEL", …)`.
-pub const HOOK_KERNEL: &str = "SPANK_BMC_KERNEL";
-/// What PrologSlurmctld sees of `spank_job_control_setenv("BMC_IMAGE", …)`.
-pub const HOOK_IMAGE: &str = "SPANK_BMC_IMAGE";
+
+macro_rules! option_variables {
+    ($name:literal) => {
+        OptionVariables {
+            sbatch: concat!("SBATCH_BMC_", $name),
+            salloc: concat!("SALLOC_BMC_", $name),
+            srun: concat!("SRUN_BMC_", $name),
+            job: concat!("BMC_", $name),
+            hook: concat!("BMC_", $name),
+            prolog: concat!("SPANK_BMC_", $name),
+        }
+    };
+}
+
+/// `--bmc-kernel`.
+pub const KERNEL: OptionVariables = option_variables!("KERNEL");
+/// `--bmc-image`. What the job sees is pinned: `docker://…@sha256:…`.
+pub const IMAGE: OptionVariables = option_variables!("IMAGE");
+/// `--bmc-node-image`.
+pub const NODE_IMAGE: OptionVariables = option_variables!("NODE_IMAGE");
+/// `--bmc-root`.
+pub const ROOT: OptionVariables = option_variables!("ROOT");
+/// `--bmc-mounts`.
+pub const MOUNTS: OptionVariables = option_variables!("MOUNTS");
+/// `--bmc-entrypoint`.
+pub const ENTRYPOINT: OptionVariables = option_variables!("ENTRYPOINT");
+
+/// What a task inside an application image sees: the job whose image it is. A step whose environment
+/// has it was started inside, so that its `PATH` is already the image's.
+pub const JOB_INSIDE: &str = "BMC_INSIDE";
 
 /// Set by slurmctld, trusted: the job's id.
 pub const SLURM_JOB_ID: &str = "SLURM_JOB_ID";

@@ -2,8 +2,9 @@
 
 use super::Json;
 use clap::{Args, Subcommand};
-use protocol::names::{ImageName, KernelName};
+use protocol::names::{Digest, ImageName, InvalidName, KernelName};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// `bmc kernel`.
 #[derive(Debug, Subcommand)]
@@ -54,42 +55,130 @@ pub(crate) struct KernelImport {
 
 /// `bmc image`.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Two kinds: nodes boot a node image (init, slurmd); jobs enter an application image. Names of the
+catalog can be of either kind; whatever jobs ask for beside them is prepared once for all nodes.")]
 pub(crate) enum ImageVerb {
-    /// List the images
+    /// List the names of the catalog, and the images that are prepared
     List(Json),
-    /// Show one
-    #[command(after_help = "Example:\n  bmc image show debian12")]
+    /// Show one with its layers and who uses it
+    #[command(after_help = "\
+Examples:
+  bmc image show debian12
+  bmc image show docker://debian:12       as it is prepared now; a digest does too")]
     Show {
-        /// Image
-        name: ImageName,
+        /// Name, reference or digest
+        #[arg(value_name = "NAME|REFERENCE|DIGEST")]
+        image: ImageArg,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Prepare an application image before a job asks for it
+    #[command(after_help = "\
+Examples:
+  bmc image pull docker://ubuntu:24.04
+  bmc image pull sif:tools.sif
+
+A registry is asked with your login in ~/.docker/config.json. Ctrl-C stops the watching, not the
+pull.")]
+    Pull {
+        /// docker://…, oci:, oci-archive:, docker-archive:, sif:, squashfs: or dir:
+        reference: String,
         #[command(flatten)]
         json: Json,
     },
     /// Build a Debian image with slurmd, munge and the plugin, and import it (administrators)
     Build(ImageBuild),
-    /// Import a root file system with slurmd in it (administrators)
+    /// Give an image a name of the catalog (administrators)
     #[command(after_help = "\
 Examples:
   bmc image import debian12 debian12.tar
   bmc image import rocky9 /srv/roots/rocky9     as root: every file must be readable
+  bmc image import rocky9 docker://registry.example.org/nodes/rocky:9 --kind node
+  bmc image import tools docker://registry.example.org/tools:2.1
 
 An archive is a tar of the root directory with owners and extended attributes; gzip, xz or zstd may
-have compressed it. It is taken as it is: `bmc image build --from` adds the plugin.")]
-    Import {
-        /// What users will type
-        name: ImageName,
-        /// The archive, or the root directory itself
-        #[arg(value_name = "TAR|DIR")]
-        root: PathBuf,
+have compressed it. It is a node image and taken as it is: `bmc image build --from` adds the plugin.
+A reference is pulled first, and is an application image unless --kind says otherwise; a node image
+must have an init and slurmd.")]
+    Import(ImageImportArgs),
+    /// Remove a name, or a prepared image, that no job uses (administrators)
+    #[command(after_help = "\
+Examples:
+  bmc image rm debian11
+  bmc image rm docker://debian:11")]
+    Rm {
+        /// Name, reference or digest
+        #[arg(value_name = "NAME|REFERENCE|DIGEST")]
+        image: ImageArg,
+    },
+    /// Remove prepared images that nobody has used for long (administrators)
+    #[command(after_help = "\
+Examples:
+  bmc image gc --dry-run            what the site's limits would remove now
+  bmc image gc --older-than 7       what was not used for a week
+
+The boot server does it by itself once an hour. Images that a job or a name of the catalog uses
+stay.")]
+    Gc {
+        /// Only say what would go
+        #[arg(long)]
+        dry_run: bool,
+        /// Not used for so many days; the site's limits if not given
+        #[arg(long, value_name = "DAYS")]
+        older_than: Option<u32>,
         #[command(flatten)]
         json: Json,
     },
-    /// Remove an image that no job uses (administrators)
-    #[command(after_help = "Example:\n  bmc image rm debian11")]
-    Rm {
-        /// Image
-        name: ImageName,
-    },
+}
+
+/// `bmc image import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageImportArgs {
+    /// What users will type
+    pub(crate) name: ImageName,
+    /// The archive, the root directory, or a reference as --bmc-image takes it
+    #[arg(value_name = "TAR|DIR|REFERENCE")]
+    pub(crate) image: String,
+    /// What it is for; an archive or a directory is a node image
+    #[arg(long)]
+    pub(crate) kind: Option<KindWord>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// The words of `--kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum KindWord {
+    /// Nodes boot it
+    Node,
+    /// Jobs enter it
+    Application,
+}
+
+/// What names an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ImageArg {
+    /// A name of the catalog.
+    Name(ImageName),
+    /// What it is kept by.
+    Digest(Digest),
+    /// A reference, as it was typed.
+    Reference(String),
+}
+
+impl FromStr for ImageArg {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        if let Ok(digest) = text.strip_prefix("sha256:").unwrap_or(text).parse() {
+            return Ok(Self::Digest(digest));
+        }
+        if text.contains([':', '/']) {
+            return Ok(Self::Reference(text.to_owned()));
+        }
+        text.parse().map(Self::Name)
+    }
 }
 
 /// `bmc image build`.

@@ -2,7 +2,7 @@
 //!
 //! What is built runs here, on the administrator's machine; the server only gets the archive.
 
-use super::image;
+use super::image_text;
 use crate::cli::ImageBuild;
 use crate::failure::refused;
 use crate::server::Server;
@@ -56,7 +56,7 @@ pub(super) fn run<S: Server>(
     }
     if let Some((name, server)) = server {
         say(&format!("sending {} to the boot server", bytes(fs::metadata(&file)?.len())));
-        text += &image::show(&server.import_image(name, &file)?);
+        text += &image_text::named(&server.import_image(name, &file)?);
     }
     Ok(text)
 }

@@ -68,7 +68,7 @@ fn boot(
     image: Option<ImageName>,
     server: &dyn Server,
 ) -> anyhow::Result<String> {
-    let options = JobOptions { kernel, image };
+    let options = JobOptions { kernel, node_image: image, ..JobOptions::default() };
     server.boot(name, &options)?;
     Ok(format!("{name} boots: see `bmc node show {name}`\n"))
 }

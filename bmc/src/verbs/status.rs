@@ -1,6 +1,6 @@
 //! `bmc status`: jobs, their nodes, and how far each boot is.
 
-use super::timeline;
+use super::{preparation, timeline};
 use crate::cli::StatusArgs;
 use crate::output::{self, Picture};
 use crate::server::Server;
@@ -67,6 +67,9 @@ fn job(view: &JobView, now_unix_ns: i64) -> String {
         view.kernel,
         view.image
     );
+    if let Some(image) = &view.application {
+        text += &format!("{}\n  {}\n", printable(&image.reference), preparation::line(image));
+    }
     if let Some(failure) = &view.failure {
         let node = failure.node.as_ref().map_or_else(String::new, |node| format!("{node}: "));
         let then = if failure.hold { "the job is held" } else { "the job is tried elsewhere" };
@@ -123,6 +126,7 @@ mod tests {
             partition: "bmc".into(),
             kernel: "thp-off".parse().unwrap(),
             image: "debian12".parse().unwrap(),
+            application: None,
             state: JobState::Booting,
             nodes: vec![
                 node("n1", "booting", "loads kernel and initrd", first),
@@ -169,6 +173,15 @@ NODE  STATE    SECONDS  DETAIL
 n1    booting     0.00  loads kernel and initrd
 ";
         assert_eq!(render(&[failed], false, T0), expected);
+    }
+
+    #[test]
+    fn an_application_image_shows_how_far_it_is() {
+        let application = Some(preparation::tests::pulling());
+        let text = render(&[JobView { application, ..view() }], false, T0);
+        let expected =
+            "docker://r.io/x:1\n  pulling: 12.0 MiB of 80.0 MiB, 4.0 MiB/s, 3 of 5 layers\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -11,7 +11,10 @@ const MAGIC_BYTES: u64 = 6;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Gives the plain data of `reader`; data in none of the three formats passes unchanged.
-pub(crate) fn plain<'a>(mut reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+///
+/// # Errors
+/// When its first bytes cannot be read.
+pub fn plain<'a>(mut reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut start = Vec::new();
     reader.by_ref().take(MAGIC_BYTES).read_to_end(&mut start)?;
     let whole = io::Cursor::new(start.clone()).chain(reader);

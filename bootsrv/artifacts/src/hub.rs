@@ -18,6 +18,10 @@ use std::path::{Path, PathBuf};
 /// Most kernels, and most images.
 pub const ENTRIES_MAX: usize = 10_000;
 
+/// Directory below the state directory with a file for each layer of a container image (crate
+/// `images`). Only that they refer to an artifact `squashfs` is known here.
+pub const LAYERS: &str = "layers";
+
 /// What went wrong in the hub.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -72,7 +76,7 @@ impl Entry for Image {
         self.name.as_str()
     }
     fn artifacts(&self) -> Vec<ArtifactRef> {
-        vec![self.squashfs.clone()]
+        self.layers.clone()
     }
 }
 
@@ -147,6 +151,19 @@ impl Hub {
     /// When its file cannot be read.
     pub fn image(&self, name: &ImageName) -> Result<Option<Image>, HubError> {
         self.show(name.as_str())
+    }
+
+    /// Makes or replaces a name for layers that are artifacts already.
+    ///
+    /// # Errors
+    /// When a layer is not there, or the file cannot be written.
+    pub fn put_image(&self, image: &Image) -> Result<(), HubError> {
+        let change = self.change()?;
+        for layer in &image.layers {
+            let path = self.store.path(&layer.sha256);
+            fs::metadata(&path).map_err(|source| HubError::File { path, source })?;
+        }
+        change.put(image)
     }
 
     /// Removes an image; see [`Self::remove_kernel`].
@@ -227,8 +244,9 @@ impl Hub {
     ) -> Result<(usize, u64), HubError> {
         let kernels = self.list::<Kernel>()?.into_iter().flat_map(|kernel| kernel.artifacts());
         let images = self.list::<Image>()?.into_iter().flat_map(|image| image.artifacts());
+        let layers = layers(&self.state_dir.join(LAYERS))?.into_iter();
         let named: BTreeSet<Digest> =
-            kernels.chain(images).map(|artifact| artifact.sha256).collect();
+            kernels.chain(images).chain(layers).map(|artifact| artifact.sha256).collect();
         let (mut count, mut bytes) = (0, 0);
         for artifact in candidates {
             let wanted = named.contains(&artifact.sha256) || in_use.contains(&artifact.sha256);
@@ -246,13 +264,8 @@ impl Hub {
 
     /// Changes of names and deletions come one after the other, across processes.
     fn lock(&self) -> Result<File, HubError> {
-        let path = self.state_dir.join("artifacts.lock");
-        let locked = || {
-            let file = File::options().create(true).append(true).open(&path)?;
-            file.lock()?;
-            Ok(file)
-        };
-        locked().map_err(|source| HubError::File { path: path.clone(), source })
+        let fail = |source| HubError::File { path: self.state_dir.join(LOCK), source };
+        lock(&self.state_dir).map_err(fail)
     }
 }
 
@@ -279,7 +292,48 @@ impl Change<'_> {
     }
 }
 
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+const LOCK: &str = "artifacts.lock";
+
+/// Waits for the lock that changes and sweeps of one state directory hold.
+///
+/// # Errors
+/// When the lock file cannot be made.
+pub fn lock(state_dir: &Path) -> io::Result<File> {
+    let file = File::options().create(true).append(true).open(state_dir.join(LOCK))?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// A file of [`LAYERS`], as far as it is known here.
+#[derive(serde::Deserialize)]
+struct Layer {
+    squashfs: ArtifactRef,
+}
+
+fn layers(directory: &Path) -> Result<Vec<ArtifactRef>, HubError> {
+    let fail = |source| HubError::File { path: directory.to_owned(), source };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(fail(error)),
+    };
+    let mut layers = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(fail)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let text = fs::read(&path).map_err(fail)?;
+            // A damaged file refers to nothing: its layer is made again.
+            layers.extend(serde_json::from_slice(&text).ok().map(|layer: Layer| layer.squashfs));
+        }
+    }
+    Ok(layers)
+}
+
+/// Writes a file as a whole: the new content is on the disk before it has the name.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(parent)?;
     file.write_all(content)?;
@@ -297,12 +351,8 @@ mod tests {
         let file = scratch.join("squashfs");
         fs::write(&file, content).unwrap();
         let change = hub.change().unwrap();
-        let image = Image {
-            name: name.parse().unwrap(),
-            squashfs: change.adopt(&file).unwrap(),
-            init: vec!["/sbin/init".into()],
-            mounts: vec![],
-        };
+        let squashfs = change.adopt(&file).unwrap();
+        let image = Image::node(name.parse().unwrap(), squashfs, vec!["/sbin/init".into()]);
         change.put(&image).unwrap();
         image
     }
@@ -314,23 +364,50 @@ mod tests {
         let one = image(&hub, "one", "same");
         let two = image(&hub, "two", "same");
         let three = image(&hub, "three", "other");
-        assert_eq!(one.squashfs, two.squashfs);
+        assert_eq!(one.layers, two.layers);
         assert_eq!(hub.images().unwrap().len(), 3);
         assert_eq!(hub.image(&one.name).unwrap().unwrap(), one);
 
         let none = BTreeSet::new();
-        let exists = |image: &Image| hub.store().contains(&image.squashfs.sha256);
+        let exists = |image: &Image| hub.store().contains(&image.layers[0].sha256);
         assert_eq!(hub.remove_image(&one.name, &none).unwrap().unwrap(), one);
         assert!(exists(&two), "the other name still refers to it");
         assert!(hub.remove_image(&one.name, &none).unwrap().is_none());
         hub.remove_image(&two.name, &none).unwrap();
         assert!(!exists(&two));
 
-        let booting = BTreeSet::from([three.squashfs.sha256]);
+        let booting = BTreeSet::from([three.layers[0].sha256]);
         hub.remove_image(&three.name, &booting).unwrap();
         assert!(exists(&three), "a node boots it");
         assert_eq!(hub.sweep(&booting).unwrap(), (0, 0));
         assert_eq!(hub.sweep(&none).unwrap(), (1, 5));
+    }
+
+    #[test]
+    fn a_name_is_given_only_to_layers_that_are_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let hub = Hub::open(directory.path()).unwrap();
+        let mut stack = image(&hub, "one", "a");
+        stack.name = "two".parse().unwrap();
+        stack.layers.push(image(&hub, "other", "b").layers[0].clone());
+        hub.put_image(&stack).unwrap();
+        assert_eq!(hub.image(&stack.name).unwrap().unwrap(), stack);
+        stack.layers[1].sha256 = Digest([7; 32]);
+        assert!(hub.put_image(&stack).is_err());
+    }
+
+    #[test]
+    fn a_file_from_before_layers_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let hub = Hub::open(directory.path()).unwrap();
+        let sha256 = Digest([1; 32]);
+        let old = format!(
+            r#"{{"name":"old","squashfs":{{"sha256":"{sha256}","bytes":5}},"init":["/i"],"mounts":[]}}"#
+        );
+        fs::write(directory.path().join("images/old.json"), old).unwrap();
+        let read = hub.images().unwrap().pop().unwrap();
+        assert_eq!(read.layers, [ArtifactRef { sha256, bytes: 5 }]);
+        assert_eq!(read.kind, protocol::api::ImageKind::Node);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Synchronous and local: it knows packages, module trees, initrds and squashfs files. It must not
 //! know HTTP, Slurm, nodes or jobs; which artifacts are in use is told by the caller.
 
-mod compression;
+pub mod compression;
 pub mod cpio;
 pub mod hub;
 pub mod image;
@@ -11,7 +11,7 @@ pub mod kernel;
 pub mod node_image;
 pub mod program;
 pub mod scratch;
-mod squashfs;
+pub mod squashfs;
 pub mod store;
 mod unpack;
 

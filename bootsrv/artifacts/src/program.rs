@@ -121,6 +121,15 @@ impl Program {
         self.start(Stdio::piped())
     }
 
+    /// Starts it with a pipe from its standard output; see [`Running::output`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn read(mut self) -> Result<Running, ProgramError> {
+        self.command.stdout(Stdio::piped());
+        self.start(Stdio::null())
+    }
+
     fn start(mut self, input: Stdio) -> Result<Running, ProgramError> {
         let started = || {
             let errors = tempfile::tempfile()?;
@@ -149,6 +158,11 @@ impl Running {
     /// The pipe to its standard input, once.
     pub fn input(&mut self) -> Option<std::process::ChildStdin> {
         self.child.stdin.take()
+    }
+
+    /// The pipe from its standard output, once.
+    pub fn output(&mut self) -> Option<std::process::ChildStdout> {
+        self.child.stdout.take()
     }
 
     /// Closes its input and waits for its end.

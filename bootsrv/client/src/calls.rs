@@ -4,13 +4,15 @@
 use crate::transport::percent_encoded;
 use crate::{Client, ClientError};
 use protocol::api::{
-    CATALOG, CHECK, Catalog, CheckRequest, Checked, ENERGY, IMAGES, ImageView, JOBS, JobRequest,
+    APPLICATION_IMAGES, ApplicationImageView, CATALOG, CHECK, COLLECT, Catalog, CheckRequest,
+    Checked, CollectRequest, Collected, ENERGY, IMAGES, ImageImport, ImageView, JOBS, JobRequest,
     JobView, KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView, NodesRequest,
-    PowerAction, PowerRequest, REBOOT, RESUME, RESUME_FAIL, SUSPEND,
+    PREPARATIONS, PowerAction, PowerRequest, PullRequest, REBOOT, RESUME, RESUME_FAIL, SUSPEND,
 };
+use protocol::application::PreparationView;
 use protocol::energy::JobEnergy;
 use protocol::job_options::JobOptions;
-use protocol::names::{ImageName, JobId, JobReference, KernelName, NodeName};
+use protocol::names::{Digest, ImageName, JobId, JobReference, KernelName, NodeName};
 use std::path::Path;
 
 /// Every call fails with [`ClientError`]: refused by bootsrv, or not reached.
@@ -226,6 +228,66 @@ impl Client {
     /// As every call, and when the file cannot be read.
     pub fn put_image(&self, name: &ImageName, file: &Path) -> Result<ImageView, ClientError> {
         self.upload(&format!("{IMAGES}/{name}"), file)
+    }
+
+    /// Gives a prepared image a name of the catalog (admin).
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn name_image(
+        &self,
+        name: &ImageName,
+        import: &ImageImport,
+    ) -> Result<ImageView, ClientError> {
+        self.with_body("POST", &format!("{IMAGES}/{name}"), import)
+    }
+
+    /// All prepared images.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn application_images(&self) -> Result<Vec<ApplicationImageView>, ClientError> {
+        self.get(APPLICATION_IMAGES)
+    }
+
+    /// One prepared image.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn application_image(&self, digest: &Digest) -> Result<ApplicationImageView, ClientError> {
+        self.get(&format!("{APPLICATION_IMAGES}/{digest}"))
+    }
+
+    /// Has an image prepared; answers at once, with the reference pinned.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn pull(&self, request: &PullRequest) -> Result<PreparationView, ClientError> {
+        self.with_body("POST", APPLICATION_IMAGES, request)
+    }
+
+    /// How far the image of that digest is.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn preparation(&self, digest: &Digest) -> Result<PreparationView, ClientError> {
+        self.get(&format!("{PREPARATIONS}/{digest}"))
+    }
+
+    /// Forgets a prepared image (admin).
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn delete_application_image(&self, digest: &Digest) -> Result<(), ClientError> {
+        self.without_answer::<()>("DELETE", &format!("{APPLICATION_IMAGES}/{digest}"), None)
+    }
+
+    /// Removes prepared images that nobody has used for long (admin).
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn collect(&self, request: &CollectRequest) -> Result<Collected, ClientError> {
+        self.with_body("POST", COLLECT, request)
     }
 
     /// Removes an image (admin).

@@ -43,6 +43,13 @@ pub struct ClientConfig {
     pub site_epilog: Option<PathBuf>,
     /// Socket of munged, where it is not the system's.
     pub munge_socket: Option<PathBuf>,
+    /// SlurmUser, by name or number: who alone can open what users seal for bootsrv.
+    #[serde(default = "default_slurm_user")]
+    pub slurm_user: String,
+}
+
+fn default_slurm_user() -> String {
+    "slurm".to_owned()
 }
 
 fn default_scontrol() -> PathBuf {

@@ -9,13 +9,19 @@ mod config;
 mod error;
 #[cfg(feature = "hooks")]
 pub mod hook;
+mod pack;
+mod registry_login;
 mod site_scripts;
 #[cfg(feature = "test-server")]
 pub mod test_server;
 mod transport;
+mod typed_reference;
 mod upload;
 
 pub use config::{ClientConfig, ConfigError, DEFAULT_SCONTROL, DEFAULT_TRIES_MAX};
 pub use error::{ClientError, chain};
+pub use pack::{FileProgress, pack};
+pub use registry_login::registry_login;
 pub use site_scripts::SiteScripts;
 pub use transport::{Client, Timeouts};
+pub use typed_reference::absolute_reference;

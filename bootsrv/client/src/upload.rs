@@ -12,9 +12,9 @@ use std::time::Duration;
 use ureq::SendBody;
 
 /// An image of several GB over 1 Gbit/s, and bootsrv's work of unpacking it, fit several times.
-const UPLOAD_LIMIT: Duration = Duration::from_secs(3600);
+pub(crate) const UPLOAD_LIMIT: Duration = Duration::from_secs(3600);
 /// Read at a time, in bytes.
-const CHUNK_BYTES: usize = 256 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 
 impl Client {
     /// `PUT`s a file's bytes. A file that changes meanwhile no longer fits the hash and is refused.

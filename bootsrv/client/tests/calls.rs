@@ -29,8 +29,12 @@ fn requests_are_signed_typed_and_share_a_connection() {
     };
     let Some(server) = TestServer::start(answer).unwrap() else { return };
     let client = client(&server.client_toml());
-    let request =
-        CheckRequest { options: JobOptions::default(), partition: None, account: Some("x".into()) };
+    let request = CheckRequest {
+        options: JobOptions::default(),
+        partition: None,
+        account: Some("x".into()),
+        credential: None,
+    };
     client.check_options(&request).unwrap();
     assert!(client.catalog(Some("b&c"), None).unwrap().kernels.is_empty());
     assert!(client.jobs(true).unwrap().is_empty());

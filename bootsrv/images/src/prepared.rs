@@ -44,7 +44,8 @@ pub struct PreparedImage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreparedLayer {
-    /// SHA-256 of the layer's uncompressed tar archive (OCI: diff id).
+    /// SHA-256 of the layer's uncompressed tar archive (OCI: diff id); of the layer on top that corrects
+    /// the others: what it is kept by, from their diff ids.
     pub diff_id: Digest,
     /// The file.
     pub squashfs: ArtifactRef,

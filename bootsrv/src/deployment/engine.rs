@@ -5,6 +5,7 @@
 
 use super::transition::{Action, Event, next};
 use super::{Blame, Deployment, DeploymentId, Failure, Mark, State};
+use crate::application::{Board, uploads};
 use crate::clock::now_unix_ns;
 use crate::config::Config;
 use crate::energy_record;
@@ -13,8 +14,9 @@ use crate::slurm_queue::{SlurmQueue, Word};
 use crate::store::{Store, StoreError, Try};
 use energy::Sample;
 use protocol::api::PowerAction;
-use protocol::names::NodeName;
+use protocol::names::{Digest, NodeName};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +37,10 @@ pub struct Engine {
     pub fleet: Fleet,
     /// The way to slurmctld.
     pub slurm: SlurmQueue,
+    /// How far application images are.
+    pub images: Arc<Board>,
+    /// Woken when an image is wanted, for the service that prepares them.
+    pub image_wanted: Notify,
     /// Woken by every change, for the reconciler.
     pub changed: Notify,
     /// Nodes were added: compare them with slurmctld now, not at the next round.
@@ -56,6 +62,8 @@ impl Engine {
             config,
             fleet,
             slurm,
+            images: Arc::default(),
+            image_wanted: Notify::new(),
             changed: Notify::new(),
             resync_wanted: AtomicBool::new(false),
             preemption: AtomicBool::new(false),
@@ -98,6 +106,9 @@ impl Engine {
             marks.iter().copied().chain(outcome.marks.iter().map(|mark| (*mark, now))).collect();
         if outcome.state.is_some() || outcome.failure.is_some() || !marks.is_empty() {
             self.store.change(id, outcome.state, outcome.failure.as_ref(), &marks, now)?;
+        }
+        if outcome.application_ready {
+            self.store.note_application_ready(id)?;
         }
         if outcome.state == Some(State::Released) {
             self.keep_energy(id)?;
@@ -188,12 +199,22 @@ impl Engine {
                 | State::Booting
                 | State::Starting
                 | State::Registering
+                | State::FetchingImage
                 | State::Ready
                 | State::Ended
                 | State::Released => {}
             }
         }
         Ok(())
+    }
+
+    /// Where bytes that a user sent are, if they still are.
+    pub fn uploaded(&self, sha256: &Digest) -> Option<PathBuf> {
+        let path = uploads::path(&self.config, sha256);
+        if let Err(error) = self.store.use_upload(sha256, now_unix_ns()) {
+            log::error!("upload {sha256}: {}", crate::chain(&error));
+        }
+        path.is_file().then_some(path)
     }
 
     /// Freezes the energy record of a deployment that has come to rest: its readings are dropped
@@ -227,7 +248,13 @@ impl Engine {
 
     /// Adds what the console saw last to a failure of the node, where the site logs consoles.
     fn explain(&self, deployment: &Deployment, failure: &mut Failure) {
-        let silent = [State::Booting, State::Starting, State::Registering, State::Ready];
+        let silent = [
+            State::Booting,
+            State::Starting,
+            State::Registering,
+            State::FetchingImage,
+            State::Ready,
+        ];
         if failure.blame != Blame::Node || !silent.contains(&deployment.state) {
             return;
         }

@@ -46,6 +46,8 @@ fn job(engine: &Engine, nodes: &[&str]) -> i64 {
         kernel: "k".parse().unwrap(),
         image: "i".parse().unwrap(),
         power_off_after: true,
+        application: None,
+        application_image: None,
     };
     let new = |name: &&str| {
         let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
@@ -72,7 +74,7 @@ fn bring_to(engine: &Engine, id: i64, wanted: State) {
 
 fn state(engine: &Engine) -> JobState {
     let latest = engine.store.latest_try(JobId(7)).unwrap().unwrap();
-    view::job(&engine.store, &latest).unwrap().state
+    view::job(engine, &latest).unwrap().state
 }
 
 #[test]

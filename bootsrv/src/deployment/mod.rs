@@ -35,6 +35,8 @@ pub struct Deployment {
     pub state: State,
     /// Since when, nanoseconds since 1970.
     pub since_unix_ns: i64,
+    /// What it has to do with an application image.
+    pub application: Application,
     /// The first thing that went wrong.
     pub failure: Option<Failure>,
     /// Boot scripts served.
@@ -60,12 +62,42 @@ impl Deployment {
             image: "i".parse().unwrap(),
             state: State::Waiting,
             since_unix_ns: 0,
+            application: Application::None,
             failure: None,
             scripts_served: 1,
             token_served: false,
             boot_id: None,
             applied: vec![],
         }
+    }
+}
+
+/// Whether tasks of the deployment's job enter an application image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Application {
+    /// The job has none.
+    None,
+    /// It has one, and the node does not have it yet.
+    Awaited,
+    /// The agent has set it up: tasks can enter it.
+    Ready,
+}
+
+impl Application {
+    /// The spelling in the store.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Awaited => Some("awaited"),
+            Self::Ready => Some("ready"),
+        }
+    }
+
+    /// The value of that spelling; `None`: it has none.
+    #[must_use]
+    pub fn from_name(name: Option<&str>) -> Option<Self> {
+        [Self::None, Self::Awaited, Self::Ready].into_iter().find(|one| one.name() == name)
     }
 }
 
@@ -129,6 +161,8 @@ pub enum Mark {
     SlurmdStarted,
     /// slurmctld shows the node as registered.
     Registered,
+    /// The application image is set up on the node.
+    ApplicationReady,
     /// Prolog was told that all nodes are ready.
     JobStarted,
     /// EpilogSlurmctld came.
@@ -143,7 +177,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks, in the order a boot without fault reaches them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Requested,
         Self::PowerOn,
         Self::ScriptServed,
@@ -155,6 +189,7 @@ impl Mark {
         Self::InitStarted,
         Self::SlurmdStarted,
         Self::Registered,
+        Self::ApplicationReady,
         Self::JobStarted,
         Self::JobEnded,
         Self::PowerOffOrdered,
@@ -177,6 +212,7 @@ impl Mark {
             Self::InitStarted => "init_started",
             Self::SlurmdStarted => "slurmd_started",
             Self::Registered => "registered",
+            Self::ApplicationReady => "application_ready",
             Self::JobStarted => "job_started",
             Self::JobEnded => "job_ended",
             Self::PowerOffOrdered => "power_off_ordered",

@@ -8,8 +8,8 @@ use super::{Deployment, Mark, State, view};
 use crate::clock::{SECOND_NS, now_unix_ns};
 use crate::slurm::Scontrol;
 use crate::slurm_queue::Word;
-use crate::store::StoreError;
-use protocol::names::{JobId, JobReference, NodeName};
+use crate::store::{StoreError, Try};
+use protocol::names::{JobId, NodeName};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -94,7 +94,8 @@ fn step(
             free_or_supersede(engine, one, &live)?;
         }
         if let Some(limit) = limit_seconds(one.state, &engine.config.limits)
-            && now - silences.counts_from(one) > i64::from(limit) * SECOND_NS
+            && let Some(since) = counts_from(engine, one, silences)?
+            && now - since > i64::from(limit) * SECOND_NS
         {
             engine.apply(one.id, &Event::TimedOut)?;
         }
@@ -104,6 +105,22 @@ fn step(
     }
     say_comments(engine, &live, comments);
     Ok(live.into_iter().filter(|one| one.state == State::Registering).collect())
+}
+
+/// From when a state's limit counts; `None`: not yet. A node can set an image up only once that is
+/// prepared, which is no fault of its own.
+fn counts_from(
+    engine: &Engine,
+    one: &Deployment,
+    silences: Silences,
+) -> Result<Option<i64>, StoreError> {
+    let heard = silences.counts_from(one);
+    if one.state != State::FetchingImage {
+        return Ok(Some(heard));
+    }
+    let of = one.try_id.map(|id| engine.store.one_try(id)).transpose()?.flatten();
+    let image = of.and_then(|of| of.asked.application_image);
+    Ok(image.map(|image| image.since_unix_ns.max(heard)))
 }
 
 /// slurmctld gave the node to a new job, so whatever held it before is over.
@@ -135,10 +152,13 @@ fn say_comments(engine: &Engine, live: &[Deployment], comments: &mut HashMap<Job
     });
     comments.retain(|job, _| jobs.contains_key(job));
     for (job, nodes) in jobs {
-        let text = view::comment(&nodes);
+        let of = of_nodes(engine, &nodes);
+        let image = of.as_ref().and_then(|of| view::application(&engine.images, of, true));
+        let text = view::comment(&nodes, image.as_ref());
         if comments.get(&job) != Some(&text) {
-            if let Some(reference) = reference(engine, &nodes) {
-                engine.slurm.say(Word::Comment(reference, text.clone()));
+            // Slurm would give the comment of a plain id to the whole array or heterogeneous job.
+            if let Some(of) = of {
+                engine.slurm.say(Word::Comment(of.asked.reference, text.clone()));
             }
             comments.insert(job, text);
         }
@@ -153,11 +173,10 @@ fn power_on(engine: &Engine, one: &Deployment) -> Result<i64, StoreError> {
     Ok(at / SECOND_NS)
 }
 
-/// Slurm would give the comment of a plain id to the whole array or heterogeneous job.
-fn reference(engine: &Engine, nodes: &[Deployment]) -> Option<JobReference> {
+fn of_nodes(engine: &Engine, nodes: &[Deployment]) -> Option<Try> {
     let id = nodes.iter().find_map(|one| one.try_id)?;
     match engine.store.one_try(id) {
-        Ok(found) => found.map(|found| found.asked.reference),
+        Ok(found) => found,
         Err(error) => {
             log::error!("reading try {id}: {}", crate::chain(&error));
             None

@@ -21,7 +21,11 @@ pub enum State {
     Starting,
     /// slurmd runs; slurmctld does not show the node as registered yet.
     Registering,
-    /// slurmctld has the node: the job may start or runs. Ends with the job.
+    /// slurmctld has the node; its job's application image is not set up on it yet: it is being
+    /// pulled, or on its way to the node. Ends when the agent has set it up.
+    FetchingImage,
+    /// slurmctld has the node, and the application image is there if the job has one: the job may
+    /// start or runs. Ends with the job.
     Ready,
     /// The job is over; Slurm has not yet given the node back. Ends with SuspendProgram.
     Ended,
@@ -35,12 +39,13 @@ pub enum State {
 
 impl State {
     /// All states in the order of time.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Waiting,
         Self::PoweringOn,
         Self::Booting,
         Self::Starting,
         Self::Registering,
+        Self::FetchingImage,
         Self::Ready,
         Self::Ended,
         Self::PoweringOff,
@@ -57,6 +62,7 @@ impl State {
             Self::Booting => "booting",
             Self::Starting => "starting",
             Self::Registering => "registering",
+            Self::FetchingImage => "fetching_image",
             Self::Ready => "ready",
             Self::Ended => "ended",
             Self::PoweringOff => "powering_off",
@@ -75,6 +81,16 @@ impl State {
     #[must_use]
     pub fn is_booting(self) -> bool {
         matches!(self, Self::PoweringOn | Self::Booting | Self::Starting)
+    }
+
+    /// Whether the node may ask for its job's application image, and fetch its layers: from the
+    /// agent's start on, and as long as the job may run.
+    #[must_use]
+    pub fn may_fetch_application(self) -> bool {
+        matches!(
+            self,
+            Self::Booting | Self::Starting | Self::Registering | Self::FetchingImage | Self::Ready
+        )
     }
 
     /// Whether the job has not started yet.
@@ -98,6 +114,7 @@ impl State {
             Self::Booting => "loading kernel and initrd",
             Self::Starting => "kernel up, setting up root and settings",
             Self::Registering => "slurmd started, waiting for slurmctld",
+            Self::FetchingImage => "registered, waiting for the application image",
             Self::Ready => "ready",
             Self::Ended => "job over, waiting for Slurm to give the node back",
             Self::PoweringOff => "powering off",
@@ -120,6 +137,7 @@ mod tests {
             "booting",
             "starting",
             "registering",
+            "fetching_image",
             "ready",
             "ended",
             "powering_off",

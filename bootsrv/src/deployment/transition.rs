@@ -1,7 +1,7 @@
 //! (deployment, event) → what becomes of it. Pure: every rule of a deployment's life is here, and
 //! nowhere else. The reconciler carries the actions out; carrying one out twice must be harmless.
 
-use super::{Blame, Deployment, Failure, Mark, State};
+use super::{Application, Blame, Deployment, Failure, Mark, State};
 use crate::config::Limits;
 use protocol::boot::AgentStage;
 
@@ -20,6 +20,8 @@ pub enum Event {
     Silent,
     /// The agent reached a stage.
     Agent(AgentStage),
+    /// The agent has set the application image up.
+    ApplicationReady,
     /// slurmctld shows the node as registered.
     Registered,
     /// Prolog was told that every node of the job is ready.
@@ -73,6 +75,8 @@ impl Action {
 pub struct Outcome {
     /// The new state; `None`: it stays.
     pub state: Option<State>,
+    /// The application image is set up on the node: to be noted.
+    pub application_ready: bool,
     /// A failure to note, if none is noted yet.
     pub failure: Option<Failure>,
     /// Marks to set.
@@ -117,8 +121,9 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
         Event::ScriptAsked => script_asked(deployment),
         Event::Silent if state == State::Ready => crashed(deployment, "while in use"),
         Event::Agent(stage) => agent(state, *stage),
+        Event::ApplicationReady => application_ready(deployment),
         Event::Registered if matches!(state, State::Starting | State::Registering) => {
-            Outcome::to(State::Ready).mark(Mark::Registered)
+            Outcome::to(registered(deployment.application)).mark(Mark::Registered)
         }
         Event::JobStarted if state == State::Ready => Outcome::default().mark(Mark::JobStarted),
         Event::JobEnded => job_ended(deployment),
@@ -153,6 +158,8 @@ fn script_asked(deployment: &Deployment) -> Outcome {
             crashed(deployment, "three times without loading the kernel")
         }
         State::Starting | State::Registering => crashed(deployment, "before slurmd registered"),
+        // No program of the job runs on it yet.
+        State::FetchingImage => crashed(deployment, "before its job started"),
         // Anybody's program on the node could have asked: the engine waits for a sign of life.
         State::Ready
         | State::Waiting
@@ -180,13 +187,32 @@ fn agent(state: State, stage: AgentStage) -> Outcome {
     }
 }
 
+/// Where a registered node stands.
+fn registered(application: Application) -> State {
+    match application {
+        Application::None | Application::Ready => State::Ready,
+        Application::Awaited => State::FetchingImage,
+    }
+}
+
+/// The mark comes with its own time, from the agent.
+fn application_ready(deployment: &Deployment) -> Outcome {
+    if deployment.application != Application::Awaited || !deployment.state.is_before_ready() {
+        return Outcome::default();
+    }
+    let state = (deployment.state == State::FetchingImage).then_some(State::Ready);
+    Outcome { state, application_ready: true, ..Outcome::default() }
+}
+
 fn job_ended(deployment: &Deployment) -> Outcome {
     let outcome = match deployment.state {
         // The hardware was not touched yet; Slurm still thinks that the node powers up.
         State::Waiting => Outcome::to(State::Released).act(Action::PowerDownInSlurm),
-        State::PoweringOn | State::Booting | State::Starting | State::Registering => {
-            power_off().act(Action::PowerDownInSlurm)
-        }
+        State::PoweringOn
+        | State::Booting
+        | State::Starting
+        | State::Registering
+        | State::FetchingImage => power_off().act(Action::PowerDownInSlurm),
         State::Ready => Outcome::to(State::Ended),
         // A failed boot: only now has the job left the node, so that slurmctld may be told.
         State::PoweringOff | State::Settling | State::Released if deployment.failure.is_some() => {
@@ -208,7 +234,8 @@ fn given_back(deployment: &Deployment) -> Outcome {
         | State::PoweringOn
         | State::Booting
         | State::Starting
-        | State::Registering => Outcome {
+        | State::Registering
+        | State::FetchingImage => Outcome {
             failure: Some(Failure {
                 blame: Blame::Node,
                 reason: "was powered down by Slurm while it booted".into(),
@@ -226,6 +253,7 @@ fn superseded(state: State) -> Outcome {
         | State::Booting
         | State::Starting
         | State::Registering
+        | State::FetchingImage
         | State::Ready
         | State::Ended => power_off().mark(Mark::JobEnded),
     }
@@ -262,6 +290,8 @@ pub fn limit_seconds(state: State, limits: &Limits) -> Option<u32> {
         // Together register_seconds, which Slurm's own limits are computed from.
         State::Starting => Some(limits.register_seconds - limits.register_seconds / 3),
         State::Registering => Some(limits.register_seconds / 3),
+        // Counted from when the image is prepared: the caller knows.
+        State::FetchingImage => Some(limits.image_seconds),
         State::Ended | State::PoweringOff => Some(limits.power_seconds),
         State::Settling => Some(SETTLE_SECONDS_MAX),
         State::Ready | State::Released => None,
@@ -286,6 +316,9 @@ fn timed_out(deployment: &Deployment, limits: &Limits) -> Outcome {
         State::Starting => node(format!("booted, but slurmd did not start within {seconds} s")),
         State::Registering => {
             node(format!("runs slurmd, but slurmctld did not see it register within {seconds} s"))
+        }
+        State::FetchingImage => {
+            node(format!("registered, but did not set up the application image within {seconds} s"))
         }
         // SuspendProgram did not come: ask for it, and again after the same time.
         State::Ended => Outcome::to(State::Ended).act(Action::PowerDownInSlurm),
@@ -329,6 +362,44 @@ mod tests {
         }
     }
 
+    /// A node with an application image is ready when slurmctld has it and tasks can enter the image,
+    /// whichever comes first.
+    #[test]
+    fn an_application_image_and_the_registration_wait_for_each_other() {
+        let with = |state, application| Deployment { application, ..deployment(state) };
+        let after = |state, application, event: Event| {
+            let outcome = next(&with(state, application), &event, &Limits::default());
+            (outcome.state, outcome.application_ready)
+        };
+        let (awaited, ready) = (Application::Awaited, Application::Ready);
+        for state in [State::Starting, State::Registering] {
+            let fetching = (Some(State::FetchingImage), false);
+            assert_eq!(after(state, awaited, Event::Registered), fetching);
+            assert_eq!(after(state, ready, Event::Registered), (Some(State::Ready), false));
+            assert_eq!(after(state, awaited, Event::ApplicationReady), (None, true));
+        }
+        let fetching = State::FetchingImage;
+        assert_eq!(after(fetching, awaited, Event::Registered), (None, false));
+        assert_eq!(after(fetching, awaited, Event::ApplicationReady), (Some(State::Ready), true));
+        assert_eq!(after(State::Ready, ready, Event::ApplicationReady), (None, false));
+        assert_eq!(after(State::PoweringOff, awaited, Event::ApplicationReady), (None, false));
+        let none = Application::None;
+        assert_eq!(after(State::Registering, none, Event::ApplicationReady), (None, false));
+        // The report of slurmd comes late: it leads nowhere back.
+        let slurmd = Event::Agent(AgentStage::SlurmdStarted);
+        assert_eq!(after(fetching, awaited, slurmd), (None, false));
+    }
+
+    #[test]
+    fn a_failed_image_spares_the_node_and_a_node_that_cannot_set_it_up_is_drained() {
+        let failure = Failure { blame: Blame::Job, reason: "manifest unknown".into() };
+        let outcome = step(State::FetchingImage, Event::Failed(failure));
+        assert_eq!(outcome.actions, [Action::PowerOff]);
+        let late = step(State::FetchingImage, Event::TimedOut);
+        assert!(matches!(late.actions[..], [Action::PowerOff, Action::Drain(_)]));
+        assert!(late.failure.unwrap().reason.contains("application image within"));
+    }
+
     #[test]
     fn a_node_that_boots_twice_has_crashed_unless_its_firmware_restarted() {
         assert_eq!(step(State::Booting, Event::ScriptAsked), Outcome::default());
@@ -359,7 +430,13 @@ mod tests {
 
     #[test]
     fn cancelling_while_booting_powers_off_and_tells_slurm() {
-        for state in [State::PoweringOn, State::Booting, State::Starting, State::Registering] {
+        for state in [
+            State::PoweringOn,
+            State::Booting,
+            State::Starting,
+            State::Registering,
+            State::FetchingImage,
+        ] {
             let outcome = step(state, Event::JobEnded);
             assert_eq!(outcome.state, Some(State::PoweringOff), "{state:?}");
             assert_eq!(outcome.actions, [Action::PowerOff, Action::PowerDownInSlurm]);
@@ -374,6 +451,7 @@ mod tests {
     fn no_event_leads_back() {
         let failure = Failure { blame: Blame::Node, reason: "r".into() };
         let events = [
+            Event::ApplicationReady,
             Event::NodeFree,
             Event::Queued,
             Event::PowerOnAccepted,

@@ -5,7 +5,7 @@ use super::answer::{Answer, Refused, refuse};
 use super::auth::Booting;
 use crate::clock::now_unix_ns;
 use crate::deployment::transition::Event;
-use crate::deployment::{Blame, Deployment, Failure, Mark, State};
+use crate::deployment::{Application, Blame, Deployment, Failure, Mark, State};
 use crate::plan as boot_plan;
 use crate::store::NodeRow;
 use axum::Json;
@@ -75,9 +75,11 @@ pub(super) async fn heartbeat(
     app.engine.is_alive(one.id);
     app.engine.store.note_agent(one.id, &report.boot_id, &report.applied)?;
     let marks = marks(&report, now_unix_ns());
-    let furthest =
-        report.stages.iter().map(|entry| entry.stage).max().unwrap_or(AgentStage::AgentStarted);
-    app.engine.apply_at(one.id, &Event::Agent(furthest), &marks)?;
+    app.engine.apply_at(one.id, &Event::Agent(furthest(&report)), &marks)?;
+    let set_up = report.stages.iter().any(|entry| entry.stage == AgentStage::ApplicationReady);
+    if set_up && one.application == Application::Awaited {
+        app.engine.apply(one.id, &Event::ApplicationReady)?;
+    }
     if let Some(failure) = &report.failure {
         let blame = if failure.setting { Blame::Job } else { Blame::Node };
         fail(&app, &one, blame, &failure.reason)?;
@@ -88,6 +90,13 @@ pub(super) async fn heartbeat(
         return Ok(Json(HeartbeatReply { wanted: false }));
     }
     Ok(Json(HeartbeatReply { wanted }))
+}
+
+/// How far the boot is. The application image is set up beside it, in its own time.
+fn furthest(report: &Heartbeat) -> AgentStage {
+    let stages = report.stages.iter().map(|entry| entry.stage);
+    let of_boot = stages.filter(|stage| *stage != AgentStage::ApplicationReady);
+    of_boot.max().unwrap_or(AgentStage::AgentStarted)
 }
 
 /// The site's mistake, and the same on every node: the job is held with the file's name, instead of
@@ -161,6 +170,7 @@ fn marks(report: &Heartbeat, now: i64) -> Vec<(Mark, i64)> {
             AgentStage::RootReady => Mark::RootReady,
             AgentStage::InitStarted => Mark::InitStarted,
             AgentStage::SlurmdStarted => Mark::SlurmdStarted,
+            AgentStage::ApplicationReady => Mark::ApplicationReady,
             AgentStage::ShuttingDown => return None,
         };
         Some((mark, on_our_clock(entry.uptime_ns)))
@@ -184,6 +194,25 @@ mod tests {
         assert_eq!(blame(CpusLeft::OnePerCore, 4), Some(Blame::Job));
         assert_eq!(blame(CpusLeft::AllButOffline, 3), Some(Blame::Job));
         assert_eq!(blame(CpusLeft::All, 4), None);
+    }
+
+    #[test]
+    fn an_image_that_is_set_up_early_is_no_stage_of_the_boot() {
+        let at = |stage| StageTime { stage, uptime_ns: 1 };
+        let report = |stages| Heartbeat {
+            boot_id: "b".into(),
+            kernel_release: "k".into(),
+            uptime_ns: 5,
+            stages,
+            cpus_online: 0,
+            memory_kib: 0,
+            applied: vec![],
+            failure: None,
+        };
+        let early = report(vec![at(AgentStage::InitStarted), at(AgentStage::ApplicationReady)]);
+        assert_eq!(furthest(&early), AgentStage::InitStarted);
+        assert!(marks(&early, 100).iter().any(|(mark, _)| *mark == Mark::ApplicationReady));
+        assert_eq!(furthest(&report(vec![])), AgentStage::AgentStarted);
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! The image catalog.
 
 use super::App;
-use super::answer::{Answer, parse, refuse};
+use super::answer::{Answer, Refused, parse, refuse};
 use super::auth::Signed;
-use super::upload;
+use super::{application_image, upload};
+use crate::application::naming;
 use crate::catalog;
 use crate::deployment::{Deployment, State};
 use crate::hub::Hub;
 use artifacts::Image;
 use axum::Json;
 use axum::extract::{Path, Request, State as AppState};
-use protocol::api::ImageView;
+use protocol::api::{ImageImport, ImageKind, ImageView};
 use protocol::error::ErrorKind;
+use protocol::image_reference::ImageChoice;
 use protocol::names::{ImageName, JobId};
 use std::path::Path as FilePath;
 
@@ -46,6 +48,30 @@ pub(super) async fn import(
     show(&app, image).map(Json)
 }
 
+/// `POST …/{name}`: gives a prepared image the name.
+pub(super) async fn name(
+    AppState(app): AppState<App>,
+    Path(name): Path<String>,
+    Signed { caller, body }: Signed<ImageImport>,
+) -> Answer<Json<ImageView>> {
+    caller.require_admin()?;
+    let name: ImageName = parse(&name)?;
+    let digest = images::prepared::key(&body.reference)
+        .ok_or_else(|| refuse(ErrorKind::User, format!("{} is not pinned", body.reference)))?;
+    let work_app = app.clone();
+    let work = move || {
+        let _kept = work_app.hub.keep();
+        let prepared = application_image::find(&work_app, &digest)?;
+        let image = naming::image(&work_app.hub, name, &body, prepared)?;
+        work_app.hub.put_image(&image)?;
+        Ok::<Image, Refused>(image)
+    };
+    let image = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))??;
+    show(&app, image).map(Json)
+}
+
 /// `DELETE …/{name}`: refused while a partition or a job needs it.
 pub(super) async fn remove(
     AppState(app): AppState<App>,
@@ -54,13 +80,13 @@ pub(super) async fn remove(
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
     let name: ImageName = parse(&name)?;
-    catalog::image(&app.hub, &name)?;
     if let Some(partition) = app.engine.config.partitions.iter().find(|p| p.default_image == name) {
         let text =
             format!("image {name} is in use: it is the default of partition {}", partition.name);
         return Err(refuse(ErrorKind::Busy, text));
     }
-    if let Some(job) = used_by(&app, |one| one.image == name)?.first() {
+    let image = catalog::image(&app.hub, &name)?;
+    if let Some(job) = users(&app, &image)?.first() {
         return Err(refuse(
             ErrorKind::Busy,
             format!("image {name} is in use: job {job} runs on it"),
@@ -71,15 +97,33 @@ pub(super) async fn remove(
 }
 
 fn show(app: &App, image: Image) -> Answer<ImageView> {
-    let used_by = used_by(app, |one| one.image == image.name)?;
+    let used_by = users(app, &image)?;
     Ok(ImageView {
-        sha256: image.squashfs.sha256,
-        bytes: image.squashfs.bytes,
+        kind: image.kind,
+        bytes: image.bytes(),
+        reference: image.reference.as_ref().map(ToString::to_string),
+        architecture: image.architecture,
+        layers: image.layers,
         init: image.init,
         mounts: image.mounts,
         used_by,
         name: image.name,
     })
+}
+
+/// Jobs that boot or have named an image.
+fn users(app: &App, image: &Image) -> Answer<Vec<JobId>> {
+    let name = &image.name;
+    if image.kind == ImageKind::Node {
+        return used_by(app, |one| &one.image == name);
+    }
+    let tries = app.engine.store.tries_with_image()?;
+    let named = |choice: &ImageChoice| matches!(choice, ImageChoice::Catalog(own) if own == name);
+    let using = tries
+        .iter()
+        .filter(|one| one.asked.application.as_ref().is_some_and(|request| named(&request.choice)));
+    let tries: Vec<i64> = using.map(|one| one.id).collect();
+    used_by(app, |one| one.try_id.is_some_and(|id| tries.contains(&id)))
 }
 
 /// Jobs with a live deployment that passes the test.

@@ -1,8 +1,10 @@
 //! What prolog and epilog ask, and people with `bmc status`.
 
 use super::App;
-use super::answer::{Answer, parse, refuse};
+use super::answer::{Answer, Refused, parse, refuse};
 use super::auth::{Caller, Signed};
+use crate::application::choice::{self, Application};
+use crate::application::{Prepared, Request};
 use crate::catalog;
 use crate::clock::now_unix_ns;
 use crate::config::{AfterJob, Partition};
@@ -15,6 +17,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State as AppState};
 use protocol::api::{JobRequest, JobState, JobView};
 use protocol::error::{ApiError, ErrorKind};
+use protocol::image_reference::ImageReference;
 use protocol::names::{JobId, JobReference};
 use protocol::profile::Asker;
 use serde::Deserialize;
@@ -40,16 +43,19 @@ pub(super) async fn put(
     }
     let (id, asked, nodes) = {
         let _kept = app.hub.keep();
-        let (asked, nodes) = accept(&app, job, &body)?;
+        let (asked, nodes) = accept(&app, job, &body, latest.as_ref())?;
         (app.engine.store.add_try(&asked, &nodes, now_unix_ns())?, asked, nodes.len())
     };
+    let application = asked.application.as_ref();
     log::info!(
-        "job={job} user={} wants {} node(s) with kernel {} and image {}",
+        "job={job} user={} wants {} node(s) with kernel {} and image {}{}",
         asked.user,
         nodes,
         asked.kernel,
-        asked.image
+        asked.image,
+        application.map_or_else(String::new, |one| format!(" and {}", one.reference))
     );
+    app.engine.image_wanted.notify_one();
     app.engine.changed.notify_one();
     show(&app, &Try { id, asked, created_unix_ns: now_unix_ns(), ended: false }, true)
 }
@@ -63,8 +69,14 @@ fn is_same(app: &App, latest: &Try, body: &JobRequest) -> Answer<bool> {
         && nodes == body.nodes.iter().collect())
 }
 
-/// Checks a request against the site's rules; nothing is written yet.
-fn accept(app: &App, job: JobId, body: &JobRequest) -> Answer<(NewTry, Vec<NewDeployment>)> {
+/// Checks a request against the site's rules; nothing is written yet. `latest` is the job's last try,
+/// or an older job's of the same number.
+fn accept(
+    app: &App,
+    job: JobId,
+    body: &JobRequest,
+    latest: Option<&Try>,
+) -> Answer<(NewTry, Vec<NewDeployment>)> {
     let config = &app.engine.config;
     let partition = config.partition(&body.partition).ok_or_else(|| {
         refuse(ErrorKind::Site, format!("partition {} is not in bootsrv.toml", body.partition))
@@ -74,8 +86,13 @@ fn accept(app: &App, job: JobId, body: &JobRequest) -> Answer<(NewTry, Vec<NewDe
         account: body.account.as_deref(),
         partition: Some(&body.partition),
     };
-    let image = body.options.image.clone().unwrap_or_else(|| partition.default_image.clone());
-    let root = catalog::image(&app.hub, &image)?;
+    let images = choice::images(config, &app.hub, &body.options, Some(partition), asker)?;
+    let image = images.node.unwrap_or_else(|| partition.default_image.clone());
+    let root = choice::node_image(config, &app.hub, &image)?;
+    let last = latest
+        .filter(|last| last.asked.uid == body.uid && last.asked.restart_count < body.restart_count);
+    let application = images.application.map(|asked| application(app, asked, last)).transpose()?;
+    let (application, application_image) = application.unzip();
     // Once for all nodes of the try: an import in the middle must not give them two kernels.
     let mut choices = BTreeMap::new();
     let mut nodes = Vec::new();
@@ -104,10 +121,35 @@ fn accept(app: &App, job: JobId, body: &JobRequest) -> Answer<(NewTry, Vec<NewDe
         partition: body.partition.clone(),
         kernel: first.kernel.clone(),
         image,
+        application,
+        application_image: application_image.flatten(),
         // A marked node is out of the scheduler's sight: no other job could preempt this one.
         power_off_after: powers_off(partition) && !app.engine.preemption.load(Ordering::Relaxed),
     };
     Ok((asked, nodes))
+}
+
+/// What the try keeps of its application image.
+fn application(
+    app: &App,
+    asked: Application,
+    last: Option<&Try>,
+) -> Answer<(Request, Option<Prepared>)> {
+    let of_last = last.and_then(|last| {
+        Some((last.asked.application.as_ref()?, last.asked.application_image.as_ref()))
+    });
+    let is_here =
+        |image: &Prepared| image.layers.iter().all(|layer| app.hub.path(&layer.sha256).is_file());
+    let Application { request, prepared } = asked.requeued(of_last, is_here);
+    if matches!(request.reference, ImageReference::File(_)) && request.reference.digest().is_none()
+    {
+        let text = format!(
+            "image {} was not sent to bootsrv when the job was submitted",
+            request.reference
+        );
+        return Err(Refused(ApiError::new(ErrorKind::User, text).hint("Submit the job again.")));
+    }
+    Ok((request, prepared))
 }
 
 fn powers_off(partition: &Partition) -> bool {
@@ -185,7 +227,7 @@ pub(super) async fn list(
 ) -> Answer<Json<Vec<JobView>>> {
     let tries = app.engine.store.recent_tries(query.all, LIST_MAX)?;
     let own = tries.iter().filter(|one| caller.admin || one.asked.uid == caller.uid);
-    let views = own.map(|one| view::job(&app.engine.store, one)).collect::<Result<_, _>>()?;
+    let views = own.map(|one| view::job(&app.engine, one)).collect::<Result<_, _>>()?;
     Ok(Json(views))
 }
 
@@ -199,11 +241,11 @@ pub(super) async fn delete(
     let Some(latest) = app.engine.store.latest_try(parse(&job)?)? else { return Ok(Json(None)) };
     app.engine.end_try(&latest, &[])?;
     let ended = Try { ended: true, ..latest };
-    Ok(Json(Some(view::job(&app.engine.store, &ended)?)))
+    Ok(Json(Some(view::job(&app.engine, &ended)?)))
 }
 
 fn show(app: &App, one: &Try, is_prolog: bool) -> Answer<Json<JobView>> {
-    let job = view::job(&app.engine.store, one)?;
+    let job = view::job(&app.engine, one)?;
     // Slurm starts the job as soon as prolog hears this answer.
     if is_prolog && job.state == JobState::Ready {
         for deployment in app.engine.store.deployments_of_try(one.id)? {

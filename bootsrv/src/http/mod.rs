@@ -2,6 +2,10 @@
 
 mod agent;
 mod answer;
+mod application;
+mod application_image;
+#[cfg(test)]
+mod application_tests;
 mod artifact;
 mod auth;
 mod boot;
@@ -9,9 +13,11 @@ mod image;
 mod job;
 mod kernel;
 mod node;
+mod pinning;
 mod power;
 mod report;
 mod upload;
+mod user_file;
 
 use crate::deployment::engine::Engine;
 use crate::hub::Hub;
@@ -32,7 +38,7 @@ pub struct App {
     pub site: Arc<crate::power::Site>,
     /// SlurmUser's id: may do everything, like root.
     pub slurm_uid: u32,
-    /// Where uploads go before they are complete.
+    /// Where uploads go, and users' files stay.
     pub upload_dir: PathBuf,
 }
 
@@ -63,7 +69,18 @@ pub fn public(app: App) -> Router {
         .route("/v1/kernels", get(kernel::list))
         .route("/v1/kernels/{name}", get(kernel::get).put(kernel::import).delete(kernel::remove))
         .route("/v1/images", get(image::list))
-        .route("/v1/images/{name}", get(image::get).put(image::import).delete(image::remove))
+        .route(
+            "/v1/images/{name}",
+            get(image::get).put(image::import).post(image::name).delete(image::remove),
+        )
+        .route("/v1/application-images", get(application_image::list).post(application_image::pull))
+        .route("/v1/application-images/preparations/{digest}", get(application_image::preparation))
+        .route("/v1/application-images/gc", post(application_image::collect))
+        .route(
+            "/v1/application-images/{digest}",
+            get(application_image::get).delete(application_image::remove),
+        )
+        .route("/v1/uploads/{sha256}", get(user_file::get).put(user_file::put))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)
 }
@@ -75,6 +92,7 @@ pub fn nodes(app: App) -> Router {
         .route(protocol::boot::PLAN_PATH, get(agent::plan))
         .route(protocol::boot::SECRETS_PATH, post(agent::secrets))
         .route(protocol::boot::HEARTBEAT_PATH, post(agent::heartbeat))
+        .route(protocol::application::APPLICATION_PATH, get(application::plan))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)
 }

@@ -3,6 +3,7 @@
 use super::App;
 use super::answer::{Answer, parse, refuse};
 use super::auth::Signed;
+use crate::application::choice;
 use crate::clock::now_unix_ns;
 use crate::deployment::{Deployment, State};
 use crate::pin::Pin;
@@ -180,9 +181,14 @@ fn boot_with(app: &App, node: &NodeName, options: &JobOptions) -> Answer<()> {
     })?;
     let kernel = catalog::kernel_name(options, partition, node);
     let _kept = app.hub.keep();
-    let choice = catalog::find(config, &app.hub, &kernel, Asker::default())?;
-    let image = options.image.clone().unwrap_or_else(|| partition.default_image.clone());
-    let pin = Pin::new(choice, catalog::image(&app.hub, &image)?);
+    let kernel_choice = catalog::find(config, &app.hub, &kernel, Asker::default())?;
+    let images = choice::images(config, &app.hub, options, Some(partition), Asker::default())?;
+    if let Some(application) = images.application {
+        let text = format!("image {} is for jobs to enter", application.request.reference);
+        return Err(refuse(ErrorKind::User, text + ": a node without a job boots a node image"));
+    }
+    let image = images.node.unwrap_or_else(|| partition.default_image.clone());
+    let pin = Pin::new(kernel_choice, choice::node_image(config, &app.hub, &image)?);
     let deployment = token::new_deployment(node.clone(), kernel, image, pin);
     app.engine.store.add_jobless(&deployment, now_unix_ns())?;
     app.engine.changed.notify_one();

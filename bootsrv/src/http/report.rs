@@ -4,11 +4,14 @@ use super::App;
 use super::answer::{Answer, parse};
 use super::auth::Signed;
 use super::job::tries;
+use super::pinning;
+use crate::application::choice;
 use crate::{catalog, energy_record};
 use axum::Json;
 use axum::extract::{Path, Query, State as AppState};
 use protocol::api::{Catalog, CheckRequest, Checked};
 use protocol::energy::JobEnergy;
+use protocol::image_reference::ImageChoice;
 use protocol::profile::Asker;
 use serde::Deserialize;
 
@@ -44,7 +47,8 @@ pub(super) async fn catalog(
     Ok(Json(catalog::list(&app.engine.config, &app.hub, asker)?))
 }
 
-/// `POST /v1/check`: would a job of the caller with these options be accepted?
+/// `POST /v1/check`: would a job of the caller with these options be accepted? Answers with the
+/// options pinned, for the job to go on with.
 pub(super) async fn check(
     AppState(app): AppState<App>,
     Signed { caller, body }: Signed<CheckRequest>,
@@ -64,8 +68,14 @@ pub(super) async fn check(
             catalog::kernel(&app.engine.config, &app.hub, kernel, asker)?;
         }
     }
-    if let Some(image) = &body.options.image {
-        catalog::image(&app.hub, image)?;
+    let config = &app.engine.config;
+    let partition = body.partition.as_deref().and_then(|name| config.partition(name));
+    let images = choice::images(config, &app.hub, &body.options, partition, asker)?;
+    let mut options = body.options.clone();
+    let asked = images.application.map(|application| application.request.reference);
+    if let (Some(reference), Some(ImageChoice::Reference(_))) = (asked, &options.image) {
+        let pinned = pinning::pin(&app, &caller, reference, body.credential).await?;
+        options.image = Some(ImageChoice::Reference(pinned));
     }
-    Ok(Json(Checked {}))
+    Ok(Json(Checked { options }))
 }

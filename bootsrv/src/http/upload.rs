@@ -24,7 +24,7 @@ pub(super) async fn import<T: Send + 'static>(
     let (parts, body) = request.into_parts();
     let (caller, claimed) = claim(app, &parts).await?;
     caller.require_admin()?;
-    let (file, sha256) = receive(app, body).await?;
+    let (file, sha256, _) = receive(&app.upload_dir, body, UPLOAD_BYTES_MAX).await?;
     require_body(&claimed, &sha256)?;
     let (hub, store) = (Arc::clone(&app.hub), Arc::clone(&app.engine.store));
     let work = move || {
@@ -44,12 +44,16 @@ pub(super) async fn import<T: Send + 'static>(
 /// Longest upload, in bytes.
 const UPLOAD_BYTES_MAX: u64 = 16 << 30;
 
-/// Streams a body to a file of its own, and says what it was.
-async fn receive(app: &App, body: Body) -> Answer<(NamedTempFile, Digest)> {
+/// Streams a body to a file of its own, and says what it was and how long.
+pub(super) async fn receive(
+    directory: &Path,
+    body: Body,
+    bytes_max: u64,
+) -> Answer<(NamedTempFile, Digest, u64)> {
     let failed = |error: &dyn std::fmt::Display| {
         refuse(ErrorKind::Site, format!("receiving the upload: {error}"))
     };
-    let file = NamedTempFile::new_in(&app.upload_dir).map_err(|error| failed(&error))?;
+    let file = NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
     let handle = file.reopen().map_err(|error| failed(&error))?;
     let mut writer = tokio::fs::File::from_std(handle);
     let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
@@ -57,12 +61,13 @@ async fn receive(app: &App, body: Body) -> Answer<(NamedTempFile, Digest)> {
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| refuse(ErrorKind::User, error.to_string()))?;
         bytes = bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-        if bytes > UPLOAD_BYTES_MAX {
-            return Err(refuse(ErrorKind::User, "the upload is longer than 16 GiB"));
+        if bytes > bytes_max {
+            let text = format!("the upload is longer than {bytes_max} bytes");
+            return Err(refuse(ErrorKind::User, text));
         }
         hash.update(&chunk);
         writer.write_all(&chunk).await.map_err(|error| failed(&error))?;
     }
     writer.flush().await.map_err(|error| failed(&error))?;
-    Ok((file, Digest(hash.finalize().into())))
+    Ok((file, Digest(hash.finalize().into()), bytes))
 }

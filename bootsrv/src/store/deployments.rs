@@ -1,8 +1,9 @@
 //! Deployments and their marks.
 
-use super::{NewTry, Store, StoreError, parse};
+use super::{NewTry, Store, StoreError, json, parse};
+use crate::application::Prepared;
 use crate::clock::SECOND_NS;
-use crate::deployment::{Blame, Deployment, DeploymentId, Failure, Mark, State};
+use crate::deployment::{Application, Blame, Deployment, DeploymentId, Failure, Mark, State};
 use crate::pin::Pin;
 use protocol::boot::{AppliedSetting, SECRETS_AGAIN_SECONDS};
 use protocol::energy::NodeEnergy;
@@ -31,7 +32,7 @@ pub struct NewDeployment {
 const SECRETS_AGAIN_NS: i64 = SECRETS_AGAIN_SECONDS as i64 * SECOND_NS;
 
 const COLUMNS: &str = "id, try, job, node, kernel, image, state, since, blame, reason, \
-                       scripts_served, token IS NULL, boot_id, applied";
+                       scripts_served, token IS NULL, boot_id, applied, application";
 
 impl Store {
     /// Writes a job's try and its deployments, all or none.
@@ -44,11 +45,14 @@ impl Store {
         nodes: &[NewDeployment],
         now: i64,
     ) -> Result<i64, StoreError> {
+        let application = asked.application.as_ref().map(json).transpose()?;
+        let image = asked.application_image.as_ref().map(json).transpose()?;
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
         transaction.execute(
             "INSERT INTO try (job, reference, restart_count, user, uid, account, partition, kernel, \
-             image, power_off_after, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             image, power_off_after, created, application, application_image) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 asked.job.0,
                 asked.reference.to_string(),
@@ -60,12 +64,18 @@ impl Store {
                 asked.kernel.as_str(),
                 asked.image.as_str(),
                 asked.power_off_after,
-                now
+                now,
+                application,
+                image
             ],
         )?;
         let id = transaction.last_insert_rowid();
+        let awaits = match asked.application {
+            Some(_) => Application::Awaited,
+            None => Application::None,
+        };
         for node in nodes {
-            insert(&transaction, Some((id, asked.job)), node, now)?;
+            insert(&transaction, Some((id, asked.job)), node, awaits, now)?;
         }
         transaction.commit()?;
         Ok(id)
@@ -78,7 +88,7 @@ impl Store {
     pub fn add_jobless(&self, node: &NewDeployment, now: i64) -> Result<DeploymentId, StoreError> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
-        let id = insert(&transaction, None, node, now)?;
+        let id = insert(&transaction, None, node, Application::None, now)?;
         transaction.commit()?;
         Ok(id)
     }
@@ -133,7 +143,7 @@ impl Store {
         serde_json::from_str(&text).map_err(|e| StoreError::Row(e.to_string()))
     }
 
-    /// The artifacts of every deployment that is not released.
+    /// The artifacts of every deployment that is not released, those of its application image too.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -146,6 +156,14 @@ impl Store {
             let pin: Pin =
                 serde_json::from_str(&text?).map_err(|e| StoreError::Row(e.to_string()))?;
             artifacts.extend(pin.artifacts());
+        }
+        let sql = "SELECT DISTINCT application_image FROM try WHERE application_image IS NOT NULL \
+                   AND id IN (SELECT try FROM deployment WHERE state <> 'released')";
+        let mut statement = connection.prepare_cached(sql)?;
+        for text in statement.query_map([], |row| row.get::<_, String>(0))? {
+            let image: Prepared =
+                serde_json::from_str(&text?).map_err(|e| StoreError::Row(e.to_string()))?;
+            artifacts.extend(image.layers.iter().map(|layer| layer.sha256));
         }
         Ok(artifacts)
     }
@@ -246,9 +264,19 @@ impl Store {
         boot_id: &str,
         applied: &[AppliedSetting],
     ) -> Result<(), StoreError> {
-        let applied = serde_json::to_string(applied).map_err(|e| StoreError::Row(e.to_string()))?;
+        let applied = json(&applied)?;
         let sql = "UPDATE deployment SET boot_id = ?, applied = ? WHERE id = ?";
         self.lock().execute(sql, params![boot_id, applied, id])?;
+        Ok(())
+    }
+
+    /// Notes that the node has its job's application image.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn note_application_ready(&self, id: DeploymentId) -> Result<(), StoreError> {
+        let sql = "UPDATE deployment SET application = ? WHERE id = ?";
+        self.lock().execute(sql, params![Application::Ready.name(), id])?;
         Ok(())
     }
 
@@ -276,7 +304,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub fn keep_energy(&self, id: DeploymentId, record: &NodeEnergy) -> Result<(), StoreError> {
-        let text = serde_json::to_string(record).map_err(|e| StoreError::Row(e.to_string()))?;
+        let text = json(record)?;
         self.lock().execute("UPDATE deployment SET energy = ? WHERE id = ?", params![text, id])?;
         Ok(())
     }
@@ -299,12 +327,13 @@ fn insert(
     connection: &Connection,
     job: Option<(i64, JobId)>,
     new: &NewDeployment,
+    application: Application,
     now: i64,
 ) -> Result<DeploymentId, StoreError> {
-    let pin = serde_json::to_string(&new.pin).map_err(|e| StoreError::Row(e.to_string()))?;
+    let pin = json(&new.pin)?;
     connection.execute(
         "INSERT INTO deployment (try, job, node, kernel, image, pin, state, since, token, \
-         token_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         token_sha256, application) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             job.map(|(id, _)| id),
             job.map(|(_, job)| job.0),
@@ -315,7 +344,8 @@ fn insert(
             State::Waiting.name(),
             now,
             new.token.expose(),
-            new.token_sha256.to_string()
+            new.token_sha256.to_string(),
+            application.name()
         ],
     )?;
     let id = connection.last_insert_rowid();
@@ -330,11 +360,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Deployment, StoreError>> {
     let texts: [String; 4] = [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
     let applied: String = row.get(13)?;
     let (blame, reason): (Option<String>, Option<String>) = (row.get(8)?, row.get(9)?);
+    let word: Option<String> = row.get(14)?;
+    let Some(application) = Application::from_name(word.as_deref()) else {
+        return Ok(Err(StoreError::Row(format!("application {word:?}"))));
+    };
     let rest = Deployment {
         id: row.get(0)?,
         try_id: row.get(1)?,
         job: row.get::<_, Option<u32>>(2)?.map(JobId),
         since_unix_ns: row.get(7)?,
+        application,
         scripts_served: row.get(10)?,
         token_served: row.get(11)?,
         boot_id: row.get(12)?,
@@ -364,6 +399,7 @@ fn blank([node, kernel, image, state]: &[String; 4]) -> Result<Deployment, Store
         image: parse(image)?,
         state: State::from_name(state).ok_or_else(|| StoreError::Row(format!("state {state}")))?,
         since_unix_ns: 0,
+        application: Application::None,
         failure: None,
         scripts_served: 0,
         token_served: false,

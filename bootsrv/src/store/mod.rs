@@ -3,16 +3,20 @@
 //! It knows rows, not rules: what follows from a row stands in `deployment::transition`. Calls are
 //! short (under a millisecond) and go through one connection, so that writes have one order.
 
+mod applications;
+mod credentials;
 mod deployments;
 mod nodes;
 mod samples;
 #[cfg(test)]
 mod tests;
 mod tries;
+mod uploads;
 
 pub use deployments::NewDeployment;
 pub use nodes::NodeRow;
 pub use tries::{NewTry, Try};
+pub use uploads::Upload;
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -50,7 +54,7 @@ pub enum StoreError {
     Row(String),
 }
 
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// The open store.
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Store {
     /// Opens or makes the store. It holds controllers' passwords, so only its owner may read it.
     ///
     /// # Errors
-    /// When it cannot be opened, or has another schema.
+    /// When it cannot be opened, or has a schema that this program does not know.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let open = |source| StoreError::Open { path: path.into(), source };
         let connection = Connection::open(path).map_err(open)?;
@@ -93,6 +97,13 @@ impl Store {
                     "BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 ))?;
             }
+            2 => {
+                let steps = include_str!("migrate_2_to_3.sql");
+                connection.execute_batch(&format!(
+                    "BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                ))?;
+                log::info!("the store {} has schema {SCHEMA_VERSION} now", path.display());
+            }
             SCHEMA_VERSION => {}
             _ => return Err(StoreError::OtherSchema { path: path.into(), found }),
         }
@@ -115,4 +126,16 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| StoreError::Row(error.to_string()))
+}
+
+/// A column that may hold JSON.
+fn parse_json<T: serde::de::DeserializeOwned>(
+    text: Option<String>,
+) -> Result<Option<T>, StoreError> {
+    let value = text.map(|text| serde_json::from_str(&text)).transpose();
+    value.map_err(|error| StoreError::Row(error.to_string()))
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Row(error.to_string()))
 }

@@ -21,7 +21,9 @@ CREATE TABLE try (
     image           TEXT NOT NULL,
     power_off_after INTEGER NOT NULL,
     created         INTEGER NOT NULL,       -- unix ns
-    ended           INTEGER                 -- unix ns; the epilog came
+    ended           INTEGER,                -- unix ns; the epilog came
+    application       TEXT,                 -- application::Request as JSON; null: the job has none
+    application_image TEXT                  -- application::Prepared as JSON, once it is
 ) STRICT;
 CREATE INDEX try_job ON try (job);
 CREATE INDEX try_reference ON try (reference);
@@ -45,7 +47,8 @@ CREATE TABLE deployment (
     secrets_to     TEXT,                    -- the boot id they went to
     boot_id        TEXT,
     applied        TEXT NOT NULL DEFAULT '[]',
-    energy         TEXT                     -- protocol::energy::NodeEnergy once released
+    energy         TEXT,                    -- protocol::energy::NodeEnergy once released
+    application    TEXT                     -- awaited, ready; null: the job has none
 ) STRICT;
 CREATE INDEX deployment_live ON deployment (state) WHERE state <> 'released';
 CREATE INDEX deployment_try ON deployment (try);
@@ -64,4 +67,36 @@ CREATE TABLE sample (
     milliwatts INTEGER NOT NULL,
     meter      TEXT NOT NULL,               -- power::Reading's: ipmi-dcmi, ipmi-sdr
     PRIMARY KEY (node, at)
+) STRICT, WITHOUT ROWID;
+
+-- A user's registry credential, from the check of a job until its image is pulled.
+CREATE TABLE credential (
+    uid       INTEGER NOT NULL,
+    reference TEXT NOT NULL,                -- of the image, pinned if the check could
+    login     TEXT NOT NULL,                -- protocol::api::RegistryCredential as JSON
+    created   INTEGER NOT NULL,             -- unix ns
+    PRIMARY KEY (uid, reference)
+) STRICT, WITHOUT ROWID;
+
+-- Users to whom a registry has shown an image: content that is here already is theirs too.
+CREATE TABLE admission (
+    uid    INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    since  INTEGER NOT NULL,                -- unix ns, of the last time
+    PRIMARY KEY (uid, digest)
+) STRICT, WITHOUT ROWID;
+
+-- An image to prepare although no job waits for it: `bmc image pull`.
+CREATE TABLE pull (
+    reference TEXT PRIMARY KEY,             -- pinned
+    uid       INTEGER NOT NULL,
+    created   INTEGER NOT NULL              -- unix ns
+) STRICT, WITHOUT ROWID;
+
+-- Bytes that users sent for references to files.
+CREATE TABLE upload (
+    sha256 TEXT PRIMARY KEY,
+    uid    INTEGER NOT NULL,                -- whose they count as
+    bytes  INTEGER NOT NULL,
+    used   INTEGER NOT NULL                 -- unix ns
 ) STRICT, WITHOUT ROWID;

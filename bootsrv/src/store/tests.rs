@@ -1,13 +1,17 @@
 //! Rows that decide something by themselves: who gets the secrets, and how many tries have failed.
 
 use super::tries::{ALL_OF_ID, ALL_OF_PART, LATEST_OF_ID, LATEST_OF_PART, select};
-use super::{NewTry, Store};
+use super::{NewTry, Store, Upload};
+use crate::application::request::tests::{example, prepared};
+use crate::application::{Prepared, Request};
 use crate::clock::SECOND_NS;
-use crate::deployment::{Blame, Failure};
+use crate::deployment::{Application, Blame, Failure, State};
 use crate::pin::Pin;
 use crate::token;
+use protocol::api::RegistryCredential;
 use protocol::boot::SECRETS_ASKED_SECONDS;
-use protocol::names::JobId;
+use protocol::names::{Digest, JobId};
+use protocol::registry_credentials::Credential;
 
 fn asked(job: u32, reference: &str, restart_count: u32) -> NewTry {
     NewTry {
@@ -21,6 +25,8 @@ fn asked(job: u32, reference: &str, restart_count: u32) -> NewTry {
         kernel: "k".parse().unwrap(),
         image: "i".parse().unwrap(),
         power_off_after: true,
+        application: None,
+        application_image: None,
     }
 }
 
@@ -127,4 +133,143 @@ fn looking_for_a_job_reads_no_other_jobs() {
         assert!(steps.iter().any(|step| step.contains("SEARCH try USING INDEX")), "{steps:?}");
         assert!(!steps.iter().any(|step| step.contains("SCAN")), "{steps:?}");
     }
+}
+
+fn application_try(store: &Store, request: Request, image: Option<Prepared>) -> i64 {
+    let mut asked = asked(7, "7", 0);
+    (asked.application, asked.application_image) = (Some(request), image);
+    let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
+    let node = token::new_deployment("n1".parse().unwrap(), kernel, image, Pin::of_nothing());
+    store.add_try(&asked, &[node], 1).unwrap()
+}
+
+#[test]
+fn a_try_waits_for_its_image_until_it_has_it_or_is_over() {
+    let store = Store::in_memory().unwrap();
+    let waiting = || -> Vec<i64> {
+        store.tries_waiting_for_image().unwrap().iter().map(|one| one.id).collect()
+    };
+    add_try(&store, 0, None);
+    let (one, two) =
+        (application_try(&store, example(), None), application_try(&store, example(), None));
+    application_try(&store, example(), Some(prepared(1)));
+    assert_eq!(waiting(), [one, two]);
+    let pinned = Request { reference: example().reference.pinned(Digest([9; 32])), ..example() };
+    store.set_application(one, &pinned).unwrap();
+    store.set_application_image(one, &prepared(2)).unwrap();
+    assert_eq!(waiting(), [two]);
+    let read = store.one_try(one).unwrap().unwrap().asked;
+    assert_eq!((read.application, read.application_image), (Some(pinned), Some(prepared(2))));
+    assert!(store.pinned().unwrap().contains(&Digest([2; 32])), "its layers stay");
+    let in_use = store.images_in_use().unwrap();
+    assert!(in_use.contains(&Digest([9; 32])) && in_use.contains(&Digest([1; 32])));
+
+    let failure = Failure { blame: Blame::Job, reason: "r".into() };
+    let deployment = store.deployments_of_try(two).unwrap()[0].id;
+    assert_eq!(store.deployment(deployment).unwrap().unwrap().application, Application::Awaited);
+    store.change(deployment, None, Some(&failure), &[], 2).unwrap();
+    assert!(waiting().is_empty());
+    store.note_application_ready(deployment).unwrap();
+    assert_eq!(store.deployment(deployment).unwrap().unwrap().application, Application::Ready);
+    for one in store.live_deployments().unwrap() {
+        store.change(one.id, Some(State::Released), None, &[], 3).unwrap();
+    }
+    assert!(store.images_in_use().unwrap().is_empty());
+}
+
+#[test]
+fn a_credential_lives_until_its_image_is_pulled() {
+    let store = Store::in_memory().unwrap();
+    let (image, pinned) = (example().reference, example().reference.pinned(Digest([1; 32])));
+    let login = Credential::Password { user: "a".into(), password: "b".into() };
+    let credential = RegistryCredential { registry: "r.io".into(), login };
+    for uid in [7, 8] {
+        store.keep_credential(uid, &image, &credential, 10).unwrap();
+    }
+    assert_eq!(store.credential(7, &image).unwrap().as_ref(), Some(&credential));
+    store.repin_credential(7, &image, &pinned).unwrap();
+    assert_eq!(store.credential(7, &image).unwrap(), None);
+    assert_eq!(store.credential(7, &pinned).unwrap(), Some(credential));
+    store.forget_credentials(&pinned).unwrap();
+    assert_eq!(store.credential(7, &pinned).unwrap(), None);
+    assert!(store.credential(8, &image).unwrap().is_some(), "another's, for what is not pinned");
+    let digest = Digest([1; 32]);
+    store.admit(7, &digest, 20).unwrap();
+    assert!(store.is_admitted(7, &digest).unwrap() && !store.is_admitted(8, &digest).unwrap());
+    assert_eq!(store.forget_old_credentials(15).unwrap(), 1);
+    assert!(store.is_admitted(7, &digest).unwrap());
+}
+
+#[test]
+fn pulls_and_uploads_are_kept_once() {
+    let store = Store::in_memory().unwrap();
+    let pinned = |text: &str| format!("{text}@sha256:{}", "ab".repeat(32)).parse().unwrap();
+    store.add_pull(&pinned("docker://r.io/x:1"), 7, 1).unwrap();
+    store.add_pull(&pinned("docker://r.io/x:1"), 8, 2).unwrap();
+    store.add_pull(&pinned("docker://r.io/y:2"), 8, 3).unwrap();
+    let pulls = store.pulls().unwrap();
+    assert_eq!(pulls.iter().map(|(_, uid)| *uid).collect::<Vec<_>>(), [7, 8]);
+    store.end_pulls(&"ab".repeat(32)).unwrap();
+    assert!(store.pulls().unwrap().is_empty(), "both are that content");
+
+    let sha256 = Digest([1; 32]);
+    let upload = Upload { sha256, uid: 7, bytes: 5, used_unix_ns: 1 };
+    store.add_upload(&upload).unwrap();
+    store.add_upload(&Upload { uid: 8, used_unix_ns: 2, ..upload.clone() }).unwrap();
+    let used = Upload { used_unix_ns: 3, ..upload };
+    assert_eq!(store.use_upload(&sha256, 3).unwrap(), Some(used.clone()), "the first sender's");
+    assert_eq!(store.uploads().unwrap(), [used]);
+    store.remove_upload(&sha256).unwrap();
+    assert_eq!(store.use_upload(&sha256, 4).unwrap(), None);
+}
+
+/// A store as bootsrv 0.1 of schema 2 wrote it, with a job on its way.
+#[test]
+fn a_store_of_schema_2_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("schema_2.sql")).unwrap();
+    let artifact = |byte: u8| format!(r#"{{"sha256":"{}","bytes":1}}"#, Digest([byte; 32]));
+    let pin = format!(
+        r#"{{"release":"6.1.0","vmlinuz":{},"initrd":{},"modules":{},"profile":{},"root":{},
+            "init":["/sbin/init"],"mounts":[]}}"#,
+        artifact(1),
+        artifact(2),
+        artifact(3),
+        serde_json::to_string(&Pin::of_nothing().profile).unwrap(),
+        artifact(4)
+    );
+    old.execute_batch(
+        "INSERT INTO try (id, job, reference, restart_count, user, uid, partition, kernel, image, \
+         power_off_after, created) VALUES (1, 7, '7', 0, 'alice', 2001, 'bmc', 'k', 'i', 1, 5);",
+    )
+    .unwrap();
+    old.execute(
+        "INSERT INTO deployment (id, try, job, node, kernel, image, pin, state, since, token_sha256) \
+         VALUES (1, 1, 7, 'n1', 'k', 'i', ?, 'ready', 6, 'x')",
+        [&pin],
+    )
+    .unwrap();
+    old.pragma_update(None, "user_version", 2).unwrap();
+    drop(old);
+
+    for _ in ["migrated", "opened again"] {
+        let store = Store::open(&path).unwrap();
+        let one = store.latest_try(JobId(7)).unwrap().unwrap();
+        assert_eq!((one.asked, one.ended), (asked(7, "7", 0), false));
+        let deployment = store.deployment(1).unwrap().unwrap();
+        assert_eq!((deployment.state, deployment.application), (State::Ready, Application::None));
+        assert_eq!(store.pin(1).unwrap(), Pin::of_nothing());
+        assert!(store.pulls().unwrap().is_empty());
+    }
+    let columns = |store: &Store| -> Vec<String> {
+        let connection = store.lock();
+        let sql = "SELECT m.name || '.' || p.name || ' ' || p.type || p.pk FROM sqlite_master m, \
+                   pragma_table_info(m.name) p WHERE m.type = 'table' ORDER BY 1";
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let fresh = Store::in_memory().unwrap();
+    assert_eq!(columns(&Store::open(&path).unwrap()), columns(&fresh), "the same as a new one");
 }

@@ -1,6 +1,7 @@
 //! Tries: what a job asked, once for each time it was (re)started.
 
-use super::{Store, StoreError, parse};
+use super::{Store, StoreError, parse, parse_json};
+use crate::application::{Prepared, Request};
 use crate::deployment::Blame;
 use protocol::names::{ImageName, JobId, JobReference, KernelName};
 use rusqlite::{OptionalExtension, Row, params};
@@ -24,10 +25,14 @@ pub struct NewTry {
     pub partition: String,
     /// The kernel, after defaults.
     pub kernel: KernelName,
-    /// The image, after defaults.
+    /// The node image, after defaults.
     pub image: ImageName,
     /// Nodes power off after the job.
     pub power_off_after: bool,
+    /// The application image.
+    pub application: Option<Request>,
+    /// What it is, once it is prepared.
+    pub application_image: Option<Prepared>,
 }
 
 /// A try in the store.
@@ -44,7 +49,8 @@ pub struct Try {
 }
 
 const COLUMNS: &str = "id, job, restart_count, user, uid, account, partition, kernel, image, \
-                       power_off_after, created, ended IS NOT NULL, reference";
+                       power_off_after, created, ended IS NOT NULL, reference, application, \
+                       application_image";
 
 // The store has every try there ever was: none of these may look at all of them.
 pub(super) const LATEST_OF_ID: &str = "job = ? ORDER BY id DESC LIMIT 1";
@@ -90,7 +96,11 @@ impl Store {
         self.first("id = ?", [id])
     }
 
-    fn first(&self, rest: &str, values: impl rusqlite::Params) -> Result<Option<Try>, StoreError> {
+    pub(super) fn first(
+        &self,
+        rest: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Option<Try>, StoreError> {
         let sql = select(rest);
         let connection = self.lock();
         let found = connection.prepare_cached(&sql)?.query_row(values, read).optional()?;
@@ -113,7 +123,11 @@ impl Store {
         Ok(tries)
     }
 
-    fn all(&self, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Try>, StoreError> {
+    pub(super) fn all(
+        &self,
+        rest: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<Try>, StoreError> {
         let sql = select(rest);
         self.lock().prepare_cached(&sql)?.query_map(values, read)?.map(|row| row?).collect()
     }
@@ -170,6 +184,11 @@ impl Store {
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<Try, StoreError>> {
     let (kernel, image): (String, String) = (row.get(7)?, row.get(8)?);
     let reference: String = row.get(12)?;
+    let (application, application_image) =
+        match (parse_json(row.get(13)?), parse_json(row.get(14)?)) {
+            (Ok(application), Ok(image)) => (application, image),
+            (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+        };
     let (kernel, image, reference) = match (parse(&kernel), parse(&image), parse(&reference)) {
         (Ok(kernel), Ok(image), Ok(reference)) => (kernel, image, reference),
         (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => return Ok(Err(error)),
@@ -187,6 +206,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Try, StoreError>> {
             kernel,
             image,
             power_off_after: row.get(9)?,
+            application,
+            application_image,
         },
         created_unix_ns: row.get(10)?,
         ended: row.get(11)?,

@@ -13,10 +13,13 @@ use crate::hub::{Hub, HubError};
 use crate::program::ProgramError;
 use crate::squashfs;
 use crate::unpack::{Limited, Tee};
-use program_lookup::{Entries, is_program};
+pub use program_lookup::{Entries, Node, is_program};
+use protocol::api::ImageKind;
+use protocol::application::ImageConfig;
 use protocol::boot::{ArtifactRef, Mount};
+use protocol::image_reference::ImageReference;
 use protocol::names::ImageName;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -25,18 +28,68 @@ pub const DEFAULT_INITS: [&str; 2] = ["/usr/lib/bare-metal-container/init", "/sb
 /// Largest root file system, uncompressed, in bytes.
 const ROOT_BYTES_MAX: u64 = 128 << 30;
 
-/// An imported image, as it stands in the hub's file.
+/// An image of the catalog, as it stands in the hub's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
     /// What users type.
     pub name: ImageName,
-    /// The root file system.
-    pub squashfs: ArtifactRef,
-    /// Program and arguments that become PID 1 of the node.
+    /// What it is for.
+    #[serde(default)]
+    pub kind: ImageKind,
+    /// The root file system: squashfs files, the lowest first.
+    #[serde(alias = "squashfs", deserialize_with = "one_or_more")]
+    pub layers: Vec<ArtifactRef>,
+    /// Where it came from, pinned; none if it was sent as an archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<ImageReference>,
+    /// As the image says it, e.g. `amd64`; none if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// How an application image is run.
+    #[serde(default)]
+    pub config: ImageConfig,
+    /// Program and arguments that become PID 1 of the node; empty for an application image.
     pub init: Vec<String>,
     /// Extra mounts of the image.
     pub mounts: Vec<Mount>,
+}
+
+impl Image {
+    /// A node image of one layer without anything special.
+    #[must_use]
+    pub fn node(name: ImageName, squashfs: ArtifactRef, init: Vec<String>) -> Self {
+        Self {
+            name,
+            kind: ImageKind::Node,
+            layers: vec![squashfs],
+            reference: None,
+            architecture: None,
+            config: ImageConfig::default(),
+            init,
+            mounts: Vec::new(),
+        }
+    }
+
+    /// Bytes of all layers.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.bytes).sum()
+    }
+}
+
+/// A list, or the one file that images had before they could have layers.
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ArtifactRef>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore {
+        One(ArtifactRef),
+        More(Vec<ArtifactRef>),
+    }
+    Ok(match OneOrMore::deserialize(from)? {
+        OneOrMore::One(one) => vec![one],
+        OneOrMore::More(more) => more,
+    })
 }
 
 /// What the importer decides about an image.
@@ -92,7 +145,8 @@ pub fn import_tar(
     let put = || {
         let change = hub.change()?;
         let squashfs = change.adopt(&file)?;
-        let image = Image { name: name.clone(), squashfs, init, mounts: options.mounts.clone() };
+        let mounts = options.mounts.clone();
+        let image = Image { mounts, ..Image::node(name.clone(), squashfs, init) };
         change.put(&image)?;
         Ok(image)
     };

@@ -8,7 +8,7 @@ const LINKS_MAX: u32 = 40;
 
 /// What stands at a path; directories and other files are not needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Node {
+pub enum Node {
     /// A symbolic link and its target.
     Link(String),
     /// A file that may be executed by someone.
@@ -17,10 +17,11 @@ pub(super) enum Node {
 
 /// A root file system as an archive told it: links and programs only, by paths that are normalised
 /// and have no leading slash.
-pub(super) type Entries = HashMap<String, Node>;
+pub type Entries = HashMap<String, Node>;
 
 /// Whether `path` leads to a program.
-pub(super) fn is_program(root: &Entries, path: &str) -> bool {
+#[must_use]
+pub fn is_program(root: &Entries, path: &str) -> bool {
     // The parts still to walk, the next one last.
     let mut waiting: Vec<String> = reversed_parts(path);
     let mut walked: Vec<String> = Vec::new();

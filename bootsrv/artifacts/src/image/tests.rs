@@ -52,13 +52,13 @@ fn a_tar_keeps_owners_and_devices_and_gives_the_same_bytes_in_every_compression(
     let options = ImageOptions::default();
     let one = import_tar(&hub, "one".parse().unwrap(), &tar[..], &options).unwrap();
     let two = import_tar(&hub, "two".parse().unwrap(), &zstd[..], &options).unwrap();
-    assert_eq!(one.squashfs, two.squashfs);
+    assert_eq!(one.layers, two.layers);
     assert_eq!(one.init, [format!("/{INIT}")]);
     assert_eq!(hub.image(&one.name).unwrap().unwrap(), one);
 
     let listing = directory.path().join("listing");
     let script =
-        format!("unsquashfs -lln {:?} >{listing:?}", hub.store().path(&one.squashfs.sha256));
+        format!("unsquashfs -lln {:?} >{listing:?}", hub.store().path(&one.layers[0].sha256));
     Program::find("sh", Duration::from_secs(60)).unwrap().args(["-c", &script]).run().unwrap();
     let listing = fs::read_to_string(listing).unwrap();
     assert!(listing.contains("crw-rw-rw- 64030/0"), "{listing}");
@@ -85,7 +85,7 @@ fn a_packed_directory_with_links_is_imported() {
     fs::set_permissions(root.join("usr/lib/systemd/systemd"), program).unwrap();
     let image = import().unwrap();
     assert_eq!(image.init, ["/sbin/init"]);
-    assert_eq!(import().unwrap().squashfs, image.squashfs, "reproducible");
+    assert_eq!(import().unwrap().layers, image.layers, "reproducible");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub struct ConvertedLayer {
 }
 
 /// Reads a layer's archive (plain, gzip, zstd or xz, told by its first bytes) and writes its squashfs
-/// file to `output`. Nothing of the archive is kept in memory or on disk besides; on an error
+/// file to `output`, an absolute path. Nothing of the archive is kept in memory or on disk besides; on an error
 /// `output` is of no use.
 ///
 /// # Errors

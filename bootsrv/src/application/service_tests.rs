@@ -1,0 +1,208 @@
+//! The service with a real store, hub and puller; without a registry.
+
+use super::*;
+use crate::application::request::tests::example;
+use crate::application::uploads;
+use crate::config::Config;
+use crate::deployment::{Application, State, view};
+use crate::pin::Pin;
+use crate::power::Fleet;
+use crate::slurm_queue::SlurmQueue;
+use crate::store::{NewTry, Store};
+use crate::token;
+use protocol::api::JobState;
+use protocol::application::PreparationState;
+use protocol::names::{Digest, JobId, JobReference};
+use sha2::{Digest as _, Sha256};
+
+const CONFIG: &str = r#"
+    state_dir = "STATE"
+    profiles_dir = "/p"
+    listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
+    url = { http = "http://a", https = "https://a" }
+    slurm = { user = "slurm", conf_server = "a:1" }
+    application_images = { tries = 1, prepare_seconds = 60 }
+"#;
+
+fn service() -> (tempfile::TempDir, Service) {
+    let directory = tempfile::tempdir().unwrap();
+    let text = CONFIG.replace("STATE", &directory.path().to_string_lossy());
+    let config: Arc<Config> = Arc::new(toml::from_str(&text).unwrap());
+    std::fs::create_dir(uploads::directory(&config)).unwrap();
+    let (slurm, _words) = SlurmQueue::recorded();
+    let store = Arc::new(Store::in_memory().unwrap());
+    let hub = Arc::new(Hub::open(&config, "/none".as_ref()).unwrap());
+    let engine = Arc::new(Engine::new(store, config, Fleet::default(), slurm));
+    (directory, Service { engine, hub })
+}
+
+/// A job of that user with one node.
+fn job(service: &Service, job: u32, uid: u32, image: &str, created: i64) -> i64 {
+    let choice: ImageChoice = image.parse().unwrap();
+    let ImageChoice::Reference(reference) = choice.clone() else { panic!("{image}") };
+    let asked = NewTry {
+        job: JobId(job),
+        reference: JobReference::Job(JobId(job)),
+        restart_count: 0,
+        user: "alice".into(),
+        uid,
+        account: None,
+        partition: "bmc".into(),
+        kernel: "k".parse().unwrap(),
+        image: "i".parse().unwrap(),
+        power_off_after: true,
+        application: Some(crate::application::Request { choice, reference, ..example() }),
+        application_image: None,
+    };
+    let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
+    let node = format!("n{job}").parse().unwrap();
+    let node = token::new_deployment(node, kernel, image, Pin::of_nothing());
+    service.engine.store.add_try(&asked, &[node], created).unwrap()
+}
+
+fn shown(service: &Service, try_id: i64) -> protocol::api::JobView {
+    let one = service.engine.store.one_try(try_id).unwrap().unwrap();
+    view::job(&service.engine, &one).unwrap()
+}
+
+fn reference(service: &Service, try_id: i64) -> ImageReference {
+    let one = service.engine.store.one_try(try_id).unwrap().unwrap();
+    one.asked.application.unwrap().reference
+}
+
+/// A root file system as a directory is sent, and its pinned reference.
+fn upload(service: &Service) -> String {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(5);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, "./etc/motd", &b"hello"[..]).unwrap();
+    let bytes = builder.into_inner().unwrap();
+    let digest = Digest(Sha256::digest(&bytes).into());
+    std::fs::write(uploads::path(&service.engine.config, &digest), bytes).unwrap();
+    format!("dir:/home/alice/root@sha256:{digest}")
+}
+
+#[tokio::test]
+async fn two_jobs_with_one_file_get_one_image() {
+    let (_directory, service) = service();
+    let image = upload(&service);
+    let now = now_unix_ns();
+    let tries = [job(&service, 1, 2001, &image, now), job(&service, 2, 2002, &image, now)];
+    let works = works(service.wishes().unwrap());
+    assert_eq!(works.len(), 1);
+    assert_eq!(shown(&service, tries[0]).application.unwrap().state, PreparationState::Resolving);
+    service.work(works.values().next().unwrap()).await;
+    for id in tries {
+        let application = shown(&service, id).application.unwrap();
+        assert_eq!(application.state, PreparationState::Ready, "{application:?}");
+        assert_eq!(application.layers_total, Some(1));
+    }
+    let layers: Vec<_> = tries
+        .iter()
+        .map(|id| service.engine.store.one_try(*id).unwrap().unwrap().asked.application_image)
+        .map(|image| image.unwrap().layers)
+        .collect();
+    assert_eq!(layers[0], layers[1]);
+    assert!(service.hub.path(&layers[0][0].sha256).is_file());
+    assert!(service.wishes().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_holds_its_job_and_spares_the_node() {
+    let (_directory, service) = service();
+    let image = format!("sif:/home/alice/x.sif@sha256:{}", Digest([7; 32]));
+    let id = job(&service, 1, 2001, &image, now_unix_ns());
+    service.work(works(service.wishes().unwrap()).values().next().unwrap()).await;
+    let job = shown(&service, id);
+    let failure = job.failure.unwrap();
+    assert!(failure.hold && failure.reason.contains("/home/alice/x.sif"), "{failure:?}");
+    assert_eq!(job.state, JobState::Failed);
+    assert_eq!(job.application.unwrap().state, PreparationState::Failed);
+    assert_eq!(job.failed_tries, 0, "no node has failed");
+}
+
+#[test]
+fn what_a_registry_meant_is_pinned_for_those_it_was_shown_to() {
+    let (_directory, service) = service();
+    let now = now_unix_ns();
+    let image = "docker://r.io/x:1";
+    let own = [job(&service, 1, 2001, image, now), job(&service, 2, 2001, image, now)];
+    let other = job(&service, 3, 2002, image, now);
+    let wishes = service.wishes().unwrap();
+    assert_eq!(works(wishes.clone()).len(), 2, "one question a user");
+    let digest = Digest([9; 32]);
+    let wish = wishes.iter().find(|wish| wish.uid == 2001).unwrap();
+    service.pin(wish, digest).unwrap();
+    for id in own {
+        assert_eq!(reference(&service, id).digest(), Some(&digest));
+    }
+    assert_eq!(reference(&service, other).digest(), None);
+    // The other has heard of the digest, but the registry has not shown it to them.
+    let pinned = format!("{image}@sha256:{digest}");
+    let guessed = job(&service, 4, 2003, &pinned, now);
+    let wishes = service.wishes().unwrap();
+    let admitted = |uid| wishes.iter().find(|wish| wish.uid == uid).unwrap().admitted;
+    assert_eq!((admitted(2001), admitted(2003)), (true, false));
+    assert!(
+        !service
+            .may_have(
+                &service.engine.store.one_try(guessed).unwrap().unwrap().asked.application.unwrap(),
+                2003
+            )
+            .unwrap()
+    );
+}
+
+#[test]
+fn a_refusal_holds_only_the_jobs_of_the_user_it_was_for() {
+    let (_directory, service) = service();
+    let now = now_unix_ns();
+    let image = "docker://r.io/x:1";
+    let (one, other) = (job(&service, 1, 2001, image, now), job(&service, 2, 2002, image, now));
+    let wish = service.wishes().unwrap().into_iter().find(|wish| wish.uid == 2001).unwrap();
+    let error = PrepareError::user("image docker://r.io/x:1: r.io says: authentication required");
+    service.refused(&wish, &error).unwrap();
+    let failure = shown(&service, one).failure.unwrap();
+    assert!(failure.hold && failure.reason == error.reason, "{failure:?}");
+    assert!(shown(&service, other).failure.is_none());
+    let deployment = service.engine.store.deployments_of_try(one).unwrap().remove(0);
+    assert_eq!(
+        (deployment.state, deployment.application),
+        (State::PoweringOff, Application::Awaited)
+    );
+}
+
+#[test]
+fn a_job_waits_only_so_long_and_its_pull_goes_on() {
+    let (_directory, service) = service();
+    let long_ago = now_unix_ns() - 61 * SECOND_NS;
+    let image = format!("dir:/r@sha256:{}", Digest([7; 32]));
+    let id = job(&service, 1, 2001, &image, long_ago);
+    let wishes = service.wishes().unwrap();
+    let failure = shown(&service, id).failure.unwrap();
+    assert!(failure.hold && failure.reason.contains("is not ready after 60 s"), "{failure:?}");
+    assert!(failure.reason.ends_with("it goes on: release the job later"), "{failure:?}");
+    assert_eq!(wishes.len(), 1, "{wishes:?}");
+    assert!(service.engine.store.tries_waiting_for_image().unwrap().is_empty());
+}
+
+#[test]
+fn an_image_for_other_machines_is_refused() {
+    let (_directory, service) = service();
+    let image = format!("dir:/r@sha256:{}", Digest([7; 32]));
+    let id = job(&service, 1, 2001, &image, now_unix_ns());
+    let reference: ImageReference = image.parse().unwrap();
+    let prepared = PreparedImage {
+        digest: Digest([7; 32]),
+        reference: image,
+        architecture: Some("riscv64".into()),
+        layers: vec![],
+        config: protocol::application::ImageConfig::default(),
+        prepared_unix_ns: 1,
+        used_unix_ns: 1,
+    };
+    service.prepared(&reference, &prepared).unwrap();
+    let failure = shown(&service, id).failure.unwrap();
+    assert!(failure.hold && failure.reason.contains("is for riscv64"), "{failure:?}");
+}

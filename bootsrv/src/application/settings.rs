@@ -1,0 +1,190 @@
+//! `[application_images]` of bootsrv.toml: what jobs may run, and how nodes get at it. How images are
+//! pulled stands in the same section, and is read by the crate that pulls them.
+
+use protocol::application::{BindMount, LayerSource, RootMode};
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// The section.
+#[derive(Debug, Clone, Default)]
+pub struct ApplicationImages {
+    /// Ours.
+    pub site: Site,
+    /// The puller's.
+    pub pull: images::Settings,
+}
+
+/// What bootsrv itself decides. Everything has a default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Site {
+    /// How nodes get at an image, where neither partition nor job says so.
+    pub root: RootMode,
+    /// The NFS server that exports the artifacts' directory; none: no job can have its root there.
+    pub nfs: Option<Export>,
+    /// Directories of the node that are in every image, `SRC[:DST[:ro]]`.
+    pub mounts: Vec<BindMount>,
+    /// Directories of the node below which users may mount with `--bmc-mounts`.
+    pub mounts_allowed: Vec<String>,
+    /// Which references may be used where.
+    #[serde(rename = "rule")]
+    pub rules: Vec<ReferenceRule>,
+    /// How often an image is tried that a registry or this site fails to give, before its jobs are
+    /// held.
+    pub tries: u32,
+    /// Longest a job's nodes wait for an image to be pulled and converted, in seconds; then the job is
+    /// held, and the pull goes on. Below prolog_timeout_seconds of client.toml.
+    pub prepare_seconds: u32,
+    /// Longest file a user may send, in bytes.
+    pub upload_bytes: u64,
+    /// Most bytes of one user's files that are kept.
+    pub upload_bytes_per_user: u64,
+    /// Files are deleted when nobody has used them for so many days.
+    pub upload_days: u32,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            root: RootMode::Ram,
+            nfs: None,
+            mounts: Vec::new(),
+            mounts_allowed: Vec::new(),
+            rules: Vec::new(),
+            tries: 3,
+            prepare_seconds: 600,
+            upload_bytes: 16 << 30,
+            upload_bytes_per_user: 64 << 30,
+            upload_days: 7,
+        }
+    }
+}
+
+/// The keys of [`Site`]; the others are the puller's.
+const SITE_KEYS: [&str; 10] = [
+    "root",
+    "nfs",
+    "mounts",
+    "mounts_allowed",
+    "rule",
+    "tries",
+    "prepare_seconds",
+    "upload_bytes",
+    "upload_bytes_per_user",
+    "upload_days",
+];
+
+impl<'de> Deserialize<'de> for ApplicationImages {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (site, pull) = toml::Table::deserialize(from)?
+            .into_iter()
+            .partition::<toml::Table, _>(|(key, _)| SITE_KEYS.contains(&key.as_str()));
+        let refuse = |error: toml::de::Error| D::Error::custom(error.message());
+        Ok(Self {
+            site: Site::deserialize(site).map_err(refuse)?,
+            pull: images::Settings::deserialize(pull).map_err(refuse)?,
+        })
+    }
+}
+
+/// An NFS export of the artifacts' directory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// `server:/path`.
+    pub source: String,
+    /// Options as in mount(8).
+    #[serde(default = "default_options")]
+    pub options: String,
+}
+
+fn default_options() -> String {
+    "ro,vers=4.2,nosuid,nodev,noatime".into()
+}
+
+impl Site {
+    /// The export as nodes are told.
+    #[must_use]
+    pub fn export(&self) -> Option<LayerSource> {
+        let Export { source, options } = self.nfs.clone()?;
+        Some(LayerSource::Nfs { source, options })
+    }
+
+    /// The first value that cannot work: key, value, and what is wrong with it.
+    #[must_use]
+    pub fn broken(&self) -> Option<(&'static str, String, &'static str)> {
+        let relative =
+            |path: &&String| !path.starts_with('/') || path.split('/').any(|part| part == "..");
+        if let Some(path) = self.mounts_allowed.iter().find(relative) {
+            return Some(("mounts_allowed", path.clone(), "is not an absolute path without '..'"));
+        }
+        if let Some(export) = self.nfs.as_ref().filter(|nfs| !nfs.source.contains(":/")) {
+            return Some(("nfs.source", export.source.clone(), "is not like 10.0.0.1:/images"));
+        }
+        if self.root == RootMode::Nfs && self.nfs.is_none() {
+            return Some(("root", "nfs".into(), "needs nfs.source"));
+        }
+        if self.tries == 0 {
+            return Some(("tries", "0".into(), "would never try"));
+        }
+        if self.prepare_seconds == 0 {
+            return Some(("prepare_seconds", "0".into(), "would hold every job"));
+        }
+        None
+    }
+}
+
+/// Which references may be used; one rule after the other must agree.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReferenceRule {
+    /// Only for jobs of these partitions; empty: of all.
+    pub partitions: Vec<String>,
+    /// Only for jobs of these accounts; empty: of all.
+    pub accounts: Vec<String>,
+    /// `registry/repository` or `format:path`, `*` for any text; empty: everything.
+    pub allow: Vec<String>,
+    /// As above; weighs more.
+    pub deny: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ApplicationImages, String> {
+        toml::from_str(text).map_err(|error: toml::de::Error| error.to_string())
+    }
+
+    #[test]
+    fn one_section_has_the_sites_keys_and_the_pullers() {
+        let text = "tries = 5\nlayers_max = 7\nmounts = [\"/home\"]\n\
+                    [registry.\"r.io:5000\"]\ninsecure = true\n\
+                    [[rule]]\ndeny = [\"*\"]\n";
+        let both = parse(text).unwrap();
+        assert_eq!((both.site.tries, both.pull.layers_max), (5, 7));
+        assert!(both.pull.registry["r.io:5000"].insecure);
+        assert_eq!(both.site.rules.len(), 1);
+        assert_eq!(parse("").unwrap().site.prepare_seconds, 600);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_wherever_they_stand() {
+        for bad in ["trys = 1", "[[rule]]\ndenies = []", "nfs = { source = \"a:/b\", mode = 1 }"] {
+            assert!(parse(bad).unwrap_err().contains("unknown field"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_named() {
+        for (text, expected) in [
+            ("mounts_allowed = [\"scratch\"]", "mounts_allowed"),
+            ("nfs = { source = \"/images\" }", "nfs.source"),
+            ("root = \"nfs\"", "root"),
+            ("tries = 0", "tries"),
+            ("prepare_seconds = 0", "prepare_seconds"),
+        ] {
+            assert_eq!(parse(text).unwrap().site.broken().unwrap().0, expected);
+        }
+        assert_eq!(parse("").unwrap().site.broken(), None);
+    }
+}

@@ -1,0 +1,136 @@
+//! The files users send for references to files: kept by digest, for a while, within limits.
+
+use super::settings::Site;
+use crate::clock::SECOND_NS;
+use crate::config::Config;
+use crate::store::{Store, StoreError, Upload};
+use protocol::names::Digest;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Seconds of a day.
+const DAY_SECONDS: i64 = 86_400;
+
+/// Where uploads are.
+#[must_use]
+pub fn directory(config: &Config) -> PathBuf {
+    config.state_dir.join("uploads")
+}
+
+/// Where the bytes of that digest are, or would be.
+#[must_use]
+pub fn path(config: &Config, sha256: &Digest) -> PathBuf {
+    directory(config).join(sha256.to_string())
+}
+
+/// The digests whose bytes a job or a pull still waits for.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn needed(store: &Store) -> Result<BTreeSet<Digest>, StoreError> {
+    let tries = store.tries_waiting_for_image()?;
+    let asked = tries.iter().filter_map(|one| one.asked.application.as_ref());
+    let pulls = store.pulls()?;
+    let references = asked.map(|one| &one.reference).chain(pulls.iter().map(|(image, _)| image));
+    Ok(references.filter_map(|image| image.digest().copied()).collect())
+}
+
+/// Which uploads go because nobody has used them for long.
+#[must_use]
+pub fn stale(all: &[Upload], needed: &BTreeSet<Digest>, site: &Site, now: i64) -> Vec<Digest> {
+    let keep = i64::from(site.upload_days).saturating_mul(DAY_SECONDS).saturating_mul(SECOND_NS);
+    all.iter()
+        .filter(|one| now.saturating_sub(one.used_unix_ns) > keep)
+        .map(|one| one.sha256)
+        .filter(|sha256| !needed.contains(sha256))
+        .collect()
+}
+
+/// Which of a user's uploads make room for one of so many bytes, the longest unused first; `None`:
+/// what is still needed leaves no room. `all` comes in the order of their last use.
+#[must_use]
+pub fn make_room(
+    all: &[Upload],
+    needed: &BTreeSet<Digest>,
+    site: &Site,
+    uid: u32,
+    bytes: u64,
+) -> Option<Vec<Digest>> {
+    let own = || all.iter().filter(|one| one.uid == uid);
+    let mut total = own().map(|one| one.bytes).sum::<u64>().saturating_add(bytes);
+    let mut gone = Vec::new();
+    for one in own().filter(|one| !needed.contains(&one.sha256)) {
+        if total <= site.upload_bytes_per_user {
+            break;
+        }
+        total = total.saturating_sub(one.bytes);
+        gone.push(one.sha256);
+    }
+    (total <= site.upload_bytes_per_user).then_some(gone)
+}
+
+/// Deletes uploads. A file that cannot be deleted is told and found again by the next sweep.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn delete(config: &Config, store: &Store, digests: &[Digest]) -> Result<(), StoreError> {
+    for sha256 in digests {
+        match std::fs::remove_file(path(config, sha256)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                log::error!("deleting upload {sha256}: {error}");
+            }
+            _ => store.remove_upload(sha256)?,
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what a killed bootsrv left: files that the store does not know.
+///
+/// # Errors
+/// When the store or the directory cannot be read.
+pub fn clean(directory: &Path, store: &Store) -> anyhow::Result<()> {
+    let known: BTreeSet<String> =
+        store.uploads()?.iter().map(|one| one.sha256.to_string()).collect();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upload(byte: u8, uid: u32, bytes: u64, used_unix_ns: i64) -> Upload {
+        Upload { sha256: Digest([byte; 32]), uid, bytes, used_unix_ns }
+    }
+
+    #[test]
+    fn only_what_nobody_waits_for_gets_stale() {
+        let day = DAY_SECONDS * SECOND_NS;
+        let all = [upload(1, 1, 1, 0), upload(2, 1, 1, 0), upload(3, 1, 1, 8 * day)];
+        let needed = BTreeSet::from([Digest([2; 32])]);
+        let site = Site::default();
+        assert_eq!(stale(&all, &needed, &site, 9 * day), [Digest([1; 32])]);
+        assert!(stale(&all, &needed, &site, 7 * day).is_empty());
+    }
+
+    #[test]
+    fn a_users_oldest_make_room_and_others_do_not() {
+        let site = Site { upload_bytes_per_user: 100, ..Site::default() };
+        let all = [upload(1, 7, 40, 1), upload(2, 8, 90, 2), upload(3, 7, 40, 3)];
+        let room = |needed: &[u8], bytes| {
+            let needed = needed.iter().map(|byte| Digest([*byte; 32])).collect();
+            make_room(&all, &needed, &site, 7, bytes)
+        };
+        assert_eq!(room(&[], 20).unwrap(), []);
+        assert_eq!(room(&[], 50).unwrap(), [Digest([1; 32])]);
+        assert_eq!(room(&[1], 50).unwrap(), [Digest([3; 32])], "the first is waited for");
+        assert_eq!(room(&[1, 3], 50), None);
+        assert_eq!(room(&[], 101), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! What a node may ask about its job's application image, and when.
+
+use super::artifact::may_fetch;
+use super::auth::Booting;
+use super::{App, application};
+use crate::application::request::tests::{example, prepared};
+use crate::application::uploads;
+use crate::config::Config;
+use crate::deployment::engine::Engine;
+use crate::deployment::{Deployment, State};
+use crate::hub::Hub;
+use crate::pin::Pin;
+use crate::power::{self, Fleet, Site};
+use crate::slurm_queue::SlurmQueue;
+use crate::store::{NewTry, Store};
+use crate::token;
+use axum::body::to_bytes;
+use axum::extract::State as AppState;
+use protocol::application::ApplicationPlan;
+use protocol::names::{Digest, JobId, JobReference};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+const CONFIG: &str = r#"
+    state_dir = "STATE"
+    profiles_dir = "/p"
+    listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
+    url = { http = "http://a", https = "https://a" }
+    slurm = { user = "slurm", conf_server = "a:1" }
+"#;
+
+const NODE: &str = r#"{"name":"n1","mac":"52:54:00:00:00:01","address":"10.77.0.11/24","cpus":1,
+    "power":{"method":"ipmi","address":"10.77.1.11","user":"u","password":"p"}}"#;
+
+struct Fixture {
+    _directory: tempfile::TempDir,
+    app: App,
+    try_id: i64,
+}
+
+impl Fixture {
+    /// Job 7 of alice on n1.
+    fn new(with_image: bool) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let text = CONFIG.replace("STATE", &directory.path().to_string_lossy());
+        let config: Arc<Config> = Arc::new(toml::from_str(&text).unwrap());
+        let store = Arc::new(Store::in_memory().unwrap());
+        store.put_nodes(&[serde_json::from_str(NODE).unwrap()]).unwrap();
+        let asked = NewTry {
+            job: JobId(7),
+            reference: JobReference::Job(JobId(7)),
+            restart_count: 0,
+            user: "alice".into(),
+            uid: 2001,
+            account: None,
+            partition: "bmc".into(),
+            kernel: "k".parse().unwrap(),
+            image: "i".parse().unwrap(),
+            power_off_after: true,
+            application: with_image.then(example),
+            application_image: None,
+        };
+        let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
+        let node = "n1".parse().unwrap();
+        let node = token::new_deployment(node, kernel, image, Pin::of_nothing());
+        let try_id = store.add_try(&asked, &[node], 1).unwrap();
+        let hub = Arc::new(Hub::open(&config, "/none".as_ref()).unwrap());
+        let upload_dir = uploads::directory(&config);
+        let (slurm, _words) = SlurmQueue::recorded();
+        let engine = Arc::new(Engine::new(store, config, Fleet::default(), slurm));
+        let (inrush, power_limit) = (power::inrush(1), Duration::from_secs(1));
+        let site = Arc::new(Site { listener: OnceLock::new(), inrush, power_limit });
+        let app = App { engine, hub, site, slurm_uid: 0, upload_dir };
+        Self { _directory: directory, app, try_id }
+    }
+
+    fn in_state(&self, state: State) -> Deployment {
+        let store = &self.app.engine.store;
+        let id = store.deployments_of_try(self.try_id).unwrap()[0].id;
+        store.change(id, Some(state), None, &[], 2).unwrap();
+        store.deployment(id).unwrap().unwrap()
+    }
+
+    /// Status code and body.
+    async fn plan(&self, state: State) -> Option<(u16, Vec<u8>)> {
+        let booting = Booting(self.in_state(state));
+        let answer = application::plan(AppState(self.app.clone()), booting).await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, to_bytes(answer.into_body(), 1 << 20).await.unwrap().to_vec()))
+    }
+}
+
+#[tokio::test]
+async fn the_plan_is_there_when_the_image_is_prepared() {
+    let without = Fixture::new(false);
+    assert_eq!(without.plan(State::Starting).await.unwrap().0, 204);
+    let fixture = Fixture::new(true);
+    assert_eq!(fixture.plan(State::Starting).await.unwrap().0, 202);
+    fixture.app.engine.store.set_application_image(fixture.try_id, &prepared(5)).unwrap();
+    for state in [State::Booting, State::Registering, State::FetchingImage, State::Ready] {
+        let (status, body) = fixture.plan(state).await.unwrap();
+        assert_eq!(status, 200, "{state:?}");
+        let plan: ApplicationPlan = serde_json::from_slice(&body).unwrap();
+        assert_eq!((plan.job, plan.uid, plan.user.as_str()), (JobId(7), 2001, "alice"));
+        assert_eq!(plan.layers, prepared(5).layers);
+    }
+    for state in [State::Waiting, State::PoweringOn, State::Ended, State::PoweringOff] {
+        assert!(fixture.plan(state).await.is_none(), "{state:?}");
+    }
+}
+
+#[test]
+fn a_running_node_fetches_its_own_layers_and_nothing_else() {
+    let fixture = Fixture::new(true);
+    fixture.app.engine.store.set_application_image(fixture.try_id, &prepared(5)).unwrap();
+    let may = |address: &str, byte| {
+        may_fetch(&fixture.app, address.parse().unwrap(), &Digest([byte; 32])).unwrap()
+    };
+    for (state, layer, other) in [
+        (State::PoweringOn, true, true),
+        (State::Starting, true, true),
+        (State::Registering, true, false),
+        (State::FetchingImage, true, false),
+        (State::Ready, true, false),
+        (State::Ended, false, false),
+        (State::PoweringOff, false, false),
+    ] {
+        fixture.in_state(state);
+        assert_eq!((may("10.77.0.11", 5), may("10.77.0.11", 6)), (layer, other), "{state:?}");
+        assert!(!may("10.77.0.12", 5), "{state:?}");
+    }
+}

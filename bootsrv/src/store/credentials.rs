@@ -1,0 +1,107 @@
+//! Users' registry credentials, from the check of a job until its image is pulled. The store is
+//! readable by its owner only.
+
+use super::{Store, StoreError, json, parse_json};
+use protocol::api::RegistryCredential;
+use protocol::image_reference::ImageReference;
+use protocol::names::Digest;
+use rusqlite::{OptionalExtension, params};
+
+impl Store {
+    /// Keeps a user's credential for an image.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn keep_credential(
+        &self,
+        uid: u32,
+        image: &ImageReference,
+        login: &RegistryCredential,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO credential (uid, reference, login, created) \
+                   VALUES (?, ?, ?, ?)";
+        self.lock().execute(sql, params![uid, image.to_string(), json(login)?, now])?;
+        Ok(())
+    }
+
+    /// A user's credential for an image.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn credential(
+        &self,
+        uid: u32,
+        image: &ImageReference,
+    ) -> Result<Option<RegistryCredential>, StoreError> {
+        let sql = "SELECT login FROM credential WHERE uid = ? AND reference = ?";
+        let values = params![uid, image.to_string()];
+        parse_json(self.lock().query_row(sql, values, |row| row.get(0)).optional()?)
+    }
+
+    /// The image is pinned: the credential goes with it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn repin_credential(
+        &self,
+        uid: u32,
+        image: &ImageReference,
+        pinned: &ImageReference,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE OR REPLACE credential SET reference = ? WHERE uid = ? AND reference = ?";
+        self.lock().execute(sql, params![pinned.to_string(), uid, image.to_string()])?;
+        Ok(())
+    }
+
+    /// Forgets one user's credential for an image.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn forget_credential_of(&self, uid: u32, image: &ImageReference) -> Result<(), StoreError> {
+        let sql = "DELETE FROM credential WHERE uid = ? AND reference = ?";
+        self.lock().execute(sql, params![uid, image.to_string()])?;
+        Ok(())
+    }
+
+    /// Notes that a registry has shown a user the image of that digest.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn admit(&self, uid: u32, digest: &Digest, now: i64) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO admission (uid, digest, since) VALUES (?, ?, ?)";
+        self.lock().execute(sql, params![uid, digest.to_string(), now])?;
+        Ok(())
+    }
+
+    /// Whether a registry has shown it to them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_admitted(&self, uid: u32, digest: &Digest) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM admission WHERE uid = ? AND digest = ?)";
+        Ok(self.lock().query_row(sql, params![uid, digest.to_string()], |row| row.get(0))?)
+    }
+
+    /// Forgets everybody's credentials for an image that is pulled.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn forget_credentials(&self, image: &ImageReference) -> Result<(), StoreError> {
+        self.lock().execute("DELETE FROM credential WHERE reference = ?", [image.to_string()])?;
+        Ok(())
+    }
+
+    /// Forgets credentials whose jobs have not come since then, and who was shown what; returns how
+    /// many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn forget_old_credentials(&self, before: i64) -> Result<usize, StoreError> {
+        let connection = self.lock();
+        let credentials =
+            connection.execute("DELETE FROM credential WHERE created < ?", [before])?;
+        let admissions = connection.execute("DELETE FROM admission WHERE since < ?", [before])?;
+        Ok(credentials.saturating_add(admissions))
+    }
+}

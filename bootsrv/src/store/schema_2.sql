@@ -1,0 +1,67 @@
+CREATE TABLE node (
+    name         TEXT PRIMARY KEY,
+    definition   TEXT NOT NULL,             -- protocol::api::NodeDefinition as JSON, with its password
+    maintenance  TEXT,                      -- why an admin keeps it out of use
+    wanted_since INTEGER,                   -- ResumeProgram wants it, no deployment yet (unix ns)
+    kept_drain   TEXT,                      -- drained with this reason, which Slurm forgets at power-down
+    last_failure TEXT
+) STRICT;
+
+-- One try of a job: a requeued job boots again, as a new try.
+CREATE TABLE try (
+    id              INTEGER PRIMARY KEY,
+    job             INTEGER NOT NULL,
+    reference       TEXT NOT NULL,          -- as Slurm's commands name it: 42, 42_7, 42+1
+    restart_count   INTEGER NOT NULL,
+    user            TEXT NOT NULL,
+    uid             INTEGER NOT NULL,
+    account         TEXT,
+    partition       TEXT NOT NULL,
+    kernel          TEXT NOT NULL,
+    image           TEXT NOT NULL,
+    power_off_after INTEGER NOT NULL,
+    created         INTEGER NOT NULL,       -- unix ns
+    ended           INTEGER                 -- unix ns; the epilog came
+) STRICT;
+CREATE INDEX try_job ON try (job);
+CREATE INDEX try_reference ON try (reference);
+
+CREATE TABLE deployment (
+    id             INTEGER PRIMARY KEY,
+    try            INTEGER REFERENCES try (id),
+    job            INTEGER,
+    node           TEXT NOT NULL,
+    kernel         TEXT NOT NULL,
+    image          TEXT NOT NULL,
+    pin            TEXT NOT NULL,           -- pin::Pin as JSON: what the two names meant
+    state          TEXT NOT NULL,
+    since          INTEGER NOT NULL,        -- unix ns
+    blame          TEXT,
+    reason         TEXT,
+    token          TEXT,                    -- until it was fetched
+    token_sha256   TEXT NOT NULL,
+    scripts_served INTEGER NOT NULL DEFAULT 0,
+    secrets_at     INTEGER,                 -- first handed out, unix ns
+    secrets_to     TEXT,                    -- the boot id they went to
+    boot_id        TEXT,
+    applied        TEXT NOT NULL DEFAULT '[]',
+    energy         TEXT                     -- protocol::energy::NodeEnergy once released
+) STRICT;
+CREATE INDEX deployment_live ON deployment (state) WHERE state <> 'released';
+CREATE INDEX deployment_try ON deployment (try);
+CREATE INDEX deployment_node ON deployment (node);
+
+CREATE TABLE mark (
+    deployment INTEGER NOT NULL REFERENCES deployment (id),
+    mark       TEXT NOT NULL,
+    at         INTEGER NOT NULL,            -- unix ns
+    PRIMARY KEY (deployment, mark)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sample (
+    node       TEXT NOT NULL,
+    at         INTEGER NOT NULL,            -- unix ns
+    milliwatts INTEGER NOT NULL,
+    meter      TEXT NOT NULL,               -- power::Reading's: ipmi-dcmi, ipmi-sdr
+    PRIMARY KEY (node, at)
+) STRICT, WITHOUT ROWID;
