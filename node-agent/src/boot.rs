@@ -78,6 +78,8 @@ fn start(started_ns: i64) -> Result<Infallible> {
 
     let errand = Errand {
         server: arguments.server,
+        artifacts: arguments.artifacts,
+        application: false,
         certificate_pem,
         token,
         interval_seconds: 0,
@@ -104,19 +106,24 @@ fn boot(
 ) -> Result<Infallible> {
     let plan = wait_for_plan(server)?;
     errand.interval_seconds = plan.heartbeat_seconds;
+    errand.application = plan.application;
     reporter.reached(AgentStage::PlanReceived, "plan received");
     check_kernel(&plan, &errand.heartbeat.kernel_release)?;
     clock::set_if_off(plan.time_unix_ns)?;
     check_memory(&plan)?;
     root::prepare(&plan)?;
-    let modules_download = download(server, &plan.modules, "module tree", root::modules_file());
-    let root_download = download(server, &plan.root, "node image", root::image_file());
+    let modules = vec![(plan.modules.clone(), root::modules_file())];
+    let modules_download = download(server, modules, "module tree");
+    let layers = plan.root.iter().cloned().enumerate();
+    let layers = layers.map(|(index, layer)| (layer, root::layer_file(index))).collect();
+    let root_download = download(server, layers, "node image");
     let secrets = take_secrets(server, &errand.heartbeat.boot_id)?;
     join(drivers, "loading drivers")?;
 
     join(modules_download, "fetching the module tree")??;
     root::mount_modules()?;
-    let modules = Modules::open(&plan.kernel_release).context("reading the module tree")?;
+    let modules = Modules::open(Path::new(modules::MODULES_MOUNT), &plan.kernel_release)
+        .context("reading the module tree")?;
     modules::offer_modprobe()?;
     reporter.settings(
         settings::apply(&plan.settings, &modules)?,
@@ -129,7 +136,7 @@ fn boot(
     }
 
     join(root_download, "fetching the node image")??;
-    root::mount_root()?;
+    root::mount_root(plan.root.len())?;
     let root = Root::open(Path::new(root::NEW_ROOT))?;
     mounts::mount_scratch(&root)?;
     root.write(&plan.files)?;
@@ -184,8 +191,7 @@ fn check_kernel(plan: &BootPlan, running: &str) -> Result<()> {
 
 /// Says clearly what would otherwise be a full tmpfs in the middle of a download.
 fn check_memory(plan: &BootPlan) -> Result<()> {
-    let artifacts_kib = plan.root.bytes.saturating_add(plan.modules.bytes) / 1024;
-    let needed_kib = artifacts_kib.saturating_add(RESERVE_KIB);
+    let needed_kib = (root::artifact_bytes(plan) / 1024).saturating_add(RESERVE_KIB);
     let available_kib = memory("MemAvailable");
     if available_kib > 0 && needed_kib > available_kib {
         bail!(
@@ -197,17 +203,12 @@ fn check_memory(plan: &BootPlan) -> Result<()> {
 
 fn download(
     server: &Arc<Server>,
-    artifact: &ArtifactRef,
+    files: Vec<(ArtifactRef, PathBuf)>,
     what: &'static str,
-    file: PathBuf,
 ) -> JoinHandle<Result<()>> {
-    let (server, artifact) = (server.clone(), artifact.clone());
+    let server = server.clone();
     thread::spawn(move || {
-        let begin = Instant::now();
-        download::fetch(&server, &artifact, &file).context(what)?;
-        let (kib, ms) = (artifact.bytes / 1024, begin.elapsed().as_millis());
-        say(format_args!("fetched the {what}: {kib} KiB in {ms} ms"));
-        Ok(())
+        download::fetch_all(&|artifact, file| download::fetch(&server, artifact, file), files, what)
     })
 }
 

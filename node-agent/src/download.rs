@@ -2,6 +2,7 @@
 //!
 //! A broken connection is taken up where it ended; a wrong byte is not tried again.
 
+use crate::console::say;
 use crate::server::{Server, is_refused};
 use anyhow::{Context as _, Result, bail};
 use protocol::boot::ArtifactRef;
@@ -9,11 +10,14 @@ use protocol::names::Digest;
 use ring::digest::{Context as Hash, SHA256};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write as _};
-use std::path::Path;
-use std::thread::sleep;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 const CHUNK_BYTES: usize = 64 << 10;
+/// Connections at a time: hashing takes a core each, and a server has many nodes.
+const PARALLEL_MAX: usize = 4;
 
 /// How a server that gives nothing is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +31,40 @@ struct Patience {
 /// A minute: bootsrv, or the cache before it, is restarted, and a switch learns its ports.
 const PATIENCE: Patience =
     Patience { total: Duration::from_secs(60), pause: Duration::from_millis(500) };
+
+/// Brings an artifact to a path, whole and proved, or says why not.
+pub(crate) type Fetch<'a> = dyn Fn(&ArtifactRef, &Path) -> Result<()> + Sync + 'a;
+
+/// Fetches all the files, some at a time, the largest first; ends with the first failure.
+pub(crate) fn fetch_all(
+    fetch: &Fetch<'_>,
+    mut files: Vec<(ArtifactRef, PathBuf)>,
+    what: &'static str,
+) -> Result<()> {
+    let begin = Instant::now();
+    let kib = files.iter().map(|(artifact, _)| artifact.bytes).sum::<u64>() / 1024;
+    files.sort_by_key(|(artifact, _)| artifact.bytes);
+    let workers = files.len().min(PARALLEL_MAX);
+    let left = Mutex::new(files);
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let work = || -> Result<()> {
+        while let Some((artifact, file)) = next() {
+            fetch(&artifact, &file).inspect_err(|_| {
+                left.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            })?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().map_err(|_| anyhow::anyhow!("a download ended unexpectedly"))?
+        })
+    })
+    .context(what)?;
+    say(format_args!("fetched the {what}: {kib} KiB in {} ms", begin.elapsed().as_millis()));
+    Ok(())
+}
 
 /// Writes the artifact to `path`; returns only if length and SHA-256 are right.
 pub(crate) fn fetch(server: &Server, artifact: &ArtifactRef, path: &Path) -> Result<()> {
@@ -133,6 +171,26 @@ mod tests {
         let artifact = ArtifactRef { sha256: ABC.parse().unwrap(), bytes: 3 };
         let patience = Patience { total, pause: Duration::from_millis(1) };
         fetch_from(open, &artifact, tempfile::tempfile().unwrap(), patience)
+    }
+
+    #[test]
+    fn of_many_files_each_is_fetched_once_and_a_failure_ends_all() {
+        let files = |count: u8| -> Vec<_> {
+            let artifact = |n| ArtifactRef { sha256: Digest([n; 32]), bytes: u64::from(n) };
+            (0..count).map(|n| (artifact(n), PathBuf::from(n.to_string()))).collect()
+        };
+        let seen = Mutex::new(Vec::new());
+        let fetch = |artifact: &ArtifactRef, _: &Path| {
+            seen.lock().unwrap().push(artifact.bytes);
+            if artifact.bytes == 199 { bail!("gone") } else { Ok(()) }
+        };
+        fetch_all(&fetch, files(100), "files").unwrap();
+        seen.lock().unwrap().sort_unstable();
+        assert_eq!(*seen.lock().unwrap(), (0..100).collect::<Vec<u64>>());
+        let error = fetch_all(&fetch, files(200), "files").unwrap_err();
+        assert_eq!(format!("{error:#}"), "files: gone");
+        assert!(seen.lock().unwrap().len() < 300);
+        fetch_all(&fetch, Vec::new(), "files").unwrap();
     }
 
     #[test]

@@ -6,10 +6,10 @@
 use crate::accounts;
 use anyhow::{Context as _, Result, bail};
 use protocol::boot::SiteFile;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, mkdirat, openat, openat2,
-    renameat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, fstat, mkdirat,
+    openat, openat2, renameat, unlinkat,
 };
 use rustix::io::Errno;
 use std::fs::File;
@@ -71,24 +71,40 @@ impl Root {
 
     /// Whether there is a file that may be run.
     pub(crate) fn is_program(&self, path: &str) -> bool {
-        self.resolve(path, OFlags::PATH).and_then(rustix::fs::fstat).is_ok_and(|stat| {
-            rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_mode & 0o111 != 0
+        self.resolve(path, OFlags::PATH).and_then(fstat).is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_mode & 0o111 != 0
         })
     }
 
-    fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    /// Opens what is at a path of the root, links followed inside of it.
+    pub(crate) fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), inside)
     }
 
-    /// An account table of the image; empty if it has none.
-    fn read_table(&self, path: &str) -> Result<String> {
-        let mut text = Vec::new();
-        match self.resolve(path, OFlags::RDONLY) {
-            Ok(file) => File::from(file).take(TABLE_BYTES_MAX).read_to_end(&mut text)?,
-            Err(Errno::NOENT) => 0,
+    /// A regular file's content; none if nothing is there, or no regular file of at most
+    /// [`TABLE_BYTES_MAX`]: opening a pipe or a device of an image could wait for ever.
+    pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        let found = match self.resolve(path, OFlags::PATH) {
+            Ok(found) => found,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("reading {path}")),
         };
+        let stat = fstat(&found)?;
+        let is_regular = FileType::from_raw_mode(stat.st_mode).is_file();
+        if !is_regular || u64::try_from(stat.st_size)? > TABLE_BYTES_MAX {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))
+            .and_then(|file| file.take(TABLE_BYTES_MAX).read_to_end(&mut content))
+            .with_context(|| format!("reading {path}"))?;
+        Ok(Some(content))
+    }
+
+    /// An account table of the image; empty if it has none.
+    fn read_table(&self, path: &str) -> Result<String> {
+        let text = self.read(path)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -103,6 +119,8 @@ impl Root {
         }
         let parent = self.directory(parent)?;
         let ids = (Uid::from_raw(owner), Gid::from_raw(group));
+        // Left by a try before, or put there by an image.
+        unlinkat(&parent, UNFINISHED, AtFlags::empty()).ok();
         let written = fill(&parent, file, ids)
             // What stood there, link or file, is replaced, not followed.
             .and_then(|()| Ok(renameat(&parent, UNFINISHED, &parent, name)?));
@@ -124,7 +142,7 @@ fn fill(parent: impl AsFd, file: &SiteFile, (owner, group): (Uid, Gid)) -> Resul
 }
 
 /// The parts of an absolute path; `.` and empty ones do not count, `..` is refused.
-fn parts(path: &str) -> Result<Vec<&str>> {
+pub(crate) fn parts(path: &str) -> Result<Vec<&str>> {
     let inside =
         if path.is_empty() { "" } else { path.strip_prefix('/').context("not absolute")? };
     let parts: Vec<_> = inside.split('/').filter(|part| !matches!(*part, "" | ".")).collect();

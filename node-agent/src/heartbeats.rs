@@ -5,11 +5,9 @@
 
 use crate::console::say;
 use crate::machine::{cpus_online, memory};
-use crate::power;
-use crate::power_button;
 use crate::report::Reporter;
 use crate::server::Server;
-use crate::settings;
+use crate::{application, power, power_button, settings, slurmd};
 use anyhow::{Context as _, Result};
 use protocol::boot::{AgentStage, BootFailure, Heartbeat};
 use protocol::names::Secret;
@@ -17,8 +15,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -34,6 +31,10 @@ const ERRAND_BYTES_MAX: u64 = 16 << 20;
 pub(crate) struct Errand {
     /// Base URL of bootsrv.
     pub(crate) server: String,
+    /// Base URL of artifacts.
+    pub(crate) artifacts: String,
+    /// The job has an application image.
+    pub(crate) application: bool,
     /// The certificate it must show, PEM.
     pub(crate) certificate_pem: String,
     /// The token of this boot.
@@ -51,14 +52,14 @@ pub(crate) fn run() -> Result<()> {
     let errand: Errand = serde_json::from_slice(&text).context("reading the errand")?;
     drop(text);
     settle_in();
-    let server = Server::new(
+    let server = Arc::new(Server::new(
         &errand.server,
-        &errand.server,
+        &errand.artifacts,
         errand.certificate_pem.as_bytes(),
         errand.token,
-    )?;
+    )?);
     let interval = errand.interval_seconds.clamp(INTERVAL_SECONDS.0, INTERVAL_SECONDS.1);
-    let reporter = Reporter::start(errand.heartbeat, Arc::new(server), |reporter| {
+    let reporter = Reporter::start(errand.heartbeat, server.clone(), |reporter| {
         // In a thread of its own, because this one still has to report the stage.
         if reporter.reached(AgentStage::ShuttingDown, "bootsrv does not want this boot any more") {
             thread::spawn(|| power::shut_down(Signal::USR2));
@@ -70,12 +71,20 @@ pub(crate) fn run() -> Result<()> {
             power::shut_down(Signal::POWER)
         }
     });
+    let (slurmd_is_there, slurmd_seen) = mpsc::channel();
+    if errand.application {
+        let of_image = reporter.clone();
+        application::start(server, reporter.clone(), slurmd_seen, move |failure| {
+            end_boot(&of_image, failure, "the job's image cannot be had");
+        });
+    }
     let mut slurmd_runs = false;
     let mut next_beat = Instant::now() + Duration::from_secs(interval.into());
     loop {
-        if !slurmd_runs && is_slurmd_running() {
+        if !slurmd_runs && slurmd::find().is_some() {
             slurmd_runs = true;
             slurmd_started(&reporter);
+            slurmd_is_there.send(()).ok();
         }
         let now = Instant::now();
         if now >= next_beat {
@@ -95,10 +104,16 @@ fn slurmd_started(reporter: &Reporter) {
         reporter.reached(AgentStage::SlurmdStarted, "slurmd runs");
         return;
     };
-    say(format_args!("boot failed: {changed}"));
-    reporter.fail(BootFailure { setting: true, reason: changed.to_string() });
-    // bootsrv's answer ends the node too; without an answer nobody may use it either.
-    if reporter.reached(AgentStage::ShuttingDown, "the kernel is not what the job asked for") {
+    let failure = BootFailure { setting: true, reason: changed.to_string() };
+    end_boot(reporter, failure, "the kernel is not what the job asked for");
+}
+
+/// Reports why nobody may use this node, and shuts it down: bootsrv's answer ends it too, but there may
+/// be no answer.
+fn end_boot(reporter: &Reporter, failure: BootFailure, text: &str) {
+    say(format_args!("boot failed: {}", failure.reason));
+    reporter.fail(failure);
+    if reporter.reached(AgentStage::ShuttingDown, text) {
         power::shut_down(Signal::USR2);
     }
 }
@@ -111,20 +126,4 @@ fn settle_in() {
         say(format_args!("oom_score_adj was not set: {error}"));
     }
     rustix::thread::set_name(c"node-agent").ok();
-}
-
-/// Only processes younger than this one can be the image's slurmd, so older ones (the kernel's
-/// many threads) are passed over.
-fn is_slurmd_running() -> bool {
-    let own = std::process::id();
-    let Ok(entries) = Path::new("/proc").read_dir() else { return false };
-    entries
-        .flatten()
-        .filter(|entry| {
-            let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-            pid.is_some_and(|pid| pid > own)
-        })
-        .any(|entry| {
-            fs::read_to_string(entry.path().join("comm")).is_ok_and(|comm| comm.trim() == "slurmd")
-        })
 }

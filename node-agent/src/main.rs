@@ -1,10 +1,11 @@
 //! The node agent: first process of a node's initrd, and afterwards its heartbeat.
 //!
-//! One program under three names: the kernel starts it as the first process, that one starts it
-//! again as `heartbeats`, and the kernel calls it as `modprobe` while the node's root is not there
-//! yet. Only this file looks at names and arguments.
+//! One program under several names: the kernel starts it as the first process, that one starts it
+//! again as `heartbeats`, the kernel calls it as `modprobe` while the node's root is not there yet, and
+//! users call it as Slurm's commands in images that have none. Only this file looks at names.
 
 mod accounts;
+mod application;
 mod arguments;
 mod boot;
 mod card;
@@ -28,6 +29,8 @@ mod root;
 mod server;
 mod setting_path;
 mod settings;
+mod slurmd;
+mod stack;
 mod sys;
 mod tls;
 
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
     if name == "modprobe" {
         let found = arguments.last().is_some_and(|module| modules::answer_kernel(module));
         return if found { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if application::commands::is_one(name) {
+        return application::commands::run(name);
     }
     if arguments.get(1).is_some_and(|argument| argument == "heartbeats") {
         if let Err(error) = heartbeats::run() {

@@ -49,9 +49,9 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    /// Reads the lists below [`MODULES_MOUNT`].
-    pub(crate) fn open(kernel_release: &str) -> io::Result<Self> {
-        let directory = Path::new(MODULES_MOUNT).join("usr/lib/modules").join(kernel_release);
+    /// Reads the lists of a root that has the kernel's modules: [`MODULES_MOUNT`], later `/`.
+    pub(crate) fn open(root: &Path, kernel_release: &str) -> io::Result<Self> {
+        let directory = root.join("usr/lib/modules").join(kernel_release);
         let read = |name| fs::read_to_string(directory.join(name));
         let tree = ModuleTree {
             dependencies: read("modules.dep")?,
@@ -101,5 +101,5 @@ pub(crate) fn offer_modprobe() -> io::Result<()> {
 /// What this program does under the name `modprobe`: the last argument is the module.
 pub(crate) fn answer_kernel(name: &str) -> bool {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    Modules::open(&release).and_then(|modules| modules.load(name)).is_ok()
+    Modules::open(Path::new(MODULES_MOUNT), &release).and_then(|modules| modules.load(name)).is_ok()
 }

@@ -78,13 +78,17 @@ pub(crate) fn mount_all(root: &Root, mounts: &[Mount]) -> Result<()> {
 
 fn mount_one(root: &Root, entry: &Mount) -> Result<()> {
     let place = root.directory(&entry.target)?;
+    mount_at(entry, format!("/proc/self/fd/{}", place.as_raw_fd()))
+}
+
+/// Mounts something at this path, whatever its `target` says, within [`MOUNT_SECONDS`].
+pub(crate) fn mount_at(entry: &Mount, path: String) -> Result<()> {
     let (flags, data) = mount_options::parse(entry);
     let data = CString::new(data)?;
     let (source, fstype) = (entry.source.clone(), entry.fstype.clone());
     let (done, result) = mpsc::channel();
     thread::spawn(move || {
-        let target = format!("/proc/self/fd/{}", place.as_raw_fd());
-        done.send(mount(source, target, fstype, flags, &*data)).ok();
+        done.send(mount(source, path, fstype, flags, &*data)).ok();
     });
     match result.recv_timeout(Duration::from_secs(MOUNT_SECONDS)) {
         Ok(result) => Ok(result?),

@@ -5,6 +5,7 @@
 
 use crate::tls::PinnedTls;
 use anyhow::{Context as _, Result, bail};
+use protocol::application::{APPLICATION_PATH, ApplicationPlan};
 use protocol::boot::{
     BOOT_ID_HEADER, BootPlan, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, PLAN_PATH, SECRETS_PATH,
     Secrets, TOKEN_HEADER,
@@ -27,6 +28,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence in the middle of an artifact.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What bootsrv says of the job's application image.
+#[derive(Debug)]
+pub(crate) enum Application {
+    /// How it is set up.
+    Plan(Box<ApplicationPlan>),
+    /// It is on its way to bootsrv.
+    NotYet,
+    /// The job has none.
+    None,
+}
 
 /// bootsrv, as this boot may talk to it.
 #[derive(Debug)]
@@ -75,6 +87,19 @@ impl Server {
             .header(BOOT_ID_HEADER, boot_id);
         let answer = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build().send_empty();
         json(answer.context("asking for the secrets")?).context("reading the secrets")
+    }
+
+    /// The application image of this boot's job.
+    pub(crate) fn application(&self) -> Result<Application> {
+        let request =
+            self.agent.get(self.url(APPLICATION_PATH)).header(TOKEN_HEADER, self.token.expose());
+        let answer = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build().call();
+        let answer = answer.context("asking for the application image")?;
+        match answer.status() {
+            StatusCode::ACCEPTED => Ok(Application::NotYet),
+            StatusCode::NO_CONTENT => Ok(Application::None),
+            _ => json(answer).map(Application::Plan).context("asking for the application image"),
+        }
     }
 
     /// Delivers a report.

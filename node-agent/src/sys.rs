@@ -1,9 +1,11 @@
-//! The system calls that rustix has no safe form of: loop devices and ignored signals.
+//! The system calls that rustix has no safe form of: loop devices, namespaces, attributes of mounts,
+//! and ignored signals.
 //!
 //! The only unsafe code of the agent. Nothing here decides anything.
-#![expect(unsafe_code, reason = "ioctl(2) and signal(2) are not safe interfaces")]
+#![expect(unsafe_code, reason = "ioctl(2), signal(2) and the like are not safe interfaces")]
 
 use rustix::fd::{AsFd, AsRawFd as _};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::io;
 
 /// `LOOP_CTL_GET_FREE` of linux/loop.h.
@@ -62,4 +64,51 @@ pub(crate) fn ignore_end_signals() {
         // SAFETY: `SIG_IGN` installs no handler, so no code of ours runs in signal context.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
+}
+
+/// Gives the calling thread a copy of the mounts of its own, with a working directory of its own.
+/// Threads it starts from now on share both with it.
+pub(crate) fn own_mounts() -> io::Result<()> {
+    // SAFETY: only sharing the table of descriptors matters to other threads, and that stays shared.
+    Ok(unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?)
+}
+
+/// Moves this process, which must have one thread only, into a user namespace of its own.
+pub(crate) fn own_users() -> io::Result<()> {
+    // SAFETY: as in `own_mounts`.
+    Ok(unsafe { unshare_unsafe(UnshareFlags::NEWUSER) }?)
+}
+
+/// `struct mount_attr` of linux/mount.h.
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// Adds `MOUNT_ATTR_…` flags (linux/mount.h) to a mount, `recursive`: and to all below it, which then
+/// only receive mounts from elsewhere and pass none on. Linux 5.12 and later.
+pub(crate) fn add_mount_attributes(
+    mount: impl AsFd,
+    attributes: u64,
+    recursive: bool,
+) -> io::Result<()> {
+    let propagation = if recursive { libc::MS_SLAVE } else { 0 };
+    let request = MountAttributes { set: attributes, clear: 0, propagation, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the descriptor is open for the whole call; the kernel reads one `mount_attr`, whose
+    // layout and size the type has, and keeps no pointer.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const request,
+            size_of::<MountAttributes>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,0 +1,135 @@
+//! An image's layers as files this node can read: copied into memory and proved, or on an NFS server.
+//!
+//! Runs in the job's mount namespace: what is mounted here, the node never sees.
+
+use super::JobsFault;
+use super::node_program;
+use crate::download::{Fetch, fetch_all};
+use crate::machine::memory;
+use crate::modules::Modules;
+use crate::mounts;
+use anyhow::{Context as _, Result, bail};
+use protocol::application::{ApplicationPlan, LayerSource};
+use protocol::boot::{ArtifactRef, Mount};
+use rustix::mount::{MountFlags, mount};
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Memory that must be left beside the layers for the node's own programs, in KiB.
+const RESERVE_KIB: u64 = 64 << 10;
+/// What NFS version 4 is made of; a kernel that has it built in has no such module.
+const NFS_MODULE: &str = "nfsv4";
+
+/// Brings the layers; gives their files, the lowest first.
+pub(super) fn bring(
+    plan: &ApplicationPlan,
+    directory: &Path,
+    fetch: &Fetch<'_>,
+) -> Result<Vec<PathBuf>> {
+    if plan.layers.is_empty() {
+        bail!("the plan names no layer");
+    }
+    fs::create_dir_all(directory)?;
+    let file = |layer: &ArtifactRef| directory.join(layer.sha256.to_string());
+    match &plan.source {
+        LayerSource::Ram => {
+            let layers = each_once(&plan.layers);
+            check_memory(&layers, memory("MemAvailable"))?;
+            mount_tmpfs(&layers, directory)?;
+            let files = layers.into_iter().map(|layer| (layer.clone(), file(layer))).collect();
+            fetch_all(fetch, files, "application image")?;
+        }
+        LayerSource::Nfs { source, options } => {
+            mount_nfs(source, options, directory)
+                .with_context(|| format!("mounting the images' directory {source}"))?;
+            for (index, layer) in plan.layers.iter().enumerate() {
+                check_file(layer, &file(layer))
+                    .with_context(|| format!("layer {} in {source}", index + 1))?;
+            }
+        }
+    }
+    Ok(plan.layers.iter().map(file).collect())
+}
+
+/// An image may have the same layer twice.
+fn each_once(layers: &[ArtifactRef]) -> Vec<&ArtifactRef> {
+    let mut seen = HashSet::new();
+    layers.iter().filter(|layer| seen.insert(layer.sha256)).collect()
+}
+
+/// Says clearly what would otherwise be a full tmpfs in the middle of a download.
+fn check_memory(layers: &[&ArtifactRef], available_kib: u64) -> Result<()> {
+    let needed_kib = layers.iter().map(|layer| layer.bytes).sum::<u64>() / 1024 + RESERVE_KIB;
+    if available_kib > 0 && needed_kib > available_kib {
+        bail!(JobsFault(format!(
+            "the application image needs {} MiB of the node's memory, only {} MiB are available: \
+             --bmc-root=nfs needs none",
+            needed_kib >> 10,
+            available_kib >> 10
+        )));
+    }
+    Ok(())
+}
+
+/// As large as the layers: what else is written there is a mistake.
+fn mount_tmpfs(layers: &[&ArtifactRef], directory: &Path) -> Result<()> {
+    let bytes = layers.iter().map(|layer| layer.bytes).sum::<u64>();
+    // A page more for each file, because a tmpfs counts in pages.
+    let bytes = bytes.saturating_add((layers.len() as u64 + 16) << 12);
+    let options = CString::new(format!("size={bytes},mode=0700"))?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("tmpfs", directory, "tmpfs", flags, &*options).context("mounting the layers' tmpfs")
+}
+
+/// Read-only. The server may have a name: the node can ask for its address.
+fn mount_nfs(source: &str, options: &str, directory: &Path) -> Result<()> {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    // As a rule the kernel asks for it itself; this serves images without a modprobe.
+    Modules::open(Path::new("/"), &release).and_then(|modules| modules.load(NFS_MODULE)).ok();
+    let (host, path) = source.split_once(":/").context("it is not SERVER:/PATH")?;
+    let address = node_program::address_of(host)?;
+    let target = directory.display().to_string();
+    mounts::mount_at(
+        &Mount {
+            source: format!("{address}:/{path}"),
+            target: target.clone(),
+            fstype: "nfs4".into(),
+            options: format!("{options},ro,nosuid,nodev,noexec"),
+        },
+        target,
+    )
+}
+
+/// The server is the site's and is believed, but a file that is still being written is not used.
+fn check_file(layer: &ArtifactRef, file: &Path) -> Result<()> {
+    let found = fs::symlink_metadata(file).with_context(|| layer.sha256.to_string())?;
+    if !found.is_file() || found.len() != layer.bytes {
+        bail!("{} is no file of {} bytes", layer.sha256, layer.bytes);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::names::Digest;
+
+    #[test]
+    fn too_little_memory_is_said_before_anything_is_fetched() {
+        let layer = ArtifactRef { sha256: Digest([0; 32]), bytes: 1 << 30 };
+        let twice = [layer.clone(), layer];
+        let once = each_once(&twice);
+        assert_eq!(once.len(), 1);
+        check_memory(&once, 2 << 20).unwrap();
+        check_memory(&once, 0).unwrap();
+        let error = check_memory(&once, 1 << 20).unwrap_err();
+        assert!(error.is::<JobsFault>());
+        assert_eq!(
+            error.to_string(),
+            "the application image needs 1088 MiB of the node's memory, only 1024 MiB are \
+             available: --bmc-root=nfs needs none"
+        );
+    }
+}
