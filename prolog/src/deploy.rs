@@ -6,6 +6,7 @@
 use crate::verdict::Verdict;
 use bootsrv_client::ClientError;
 use protocol::api::{JobRequest, JobState, JobView};
+use protocol::application::{PreparationState, PreparationView};
 use protocol::error::ErrorKind;
 use protocol::names::JobId;
 use std::time::Duration;
@@ -19,6 +20,7 @@ const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// How many nodes a message names.
 const NODES_NAMED_MAX: usize = 3;
+const MEGABYTE: u64 = 1_000_000;
 
 /// The part of bootsrv's API this sequence needs.
 pub(crate) trait Server {
@@ -148,8 +150,10 @@ fn refused(kind: ErrorKind, reason: String) -> Verdict {
     }
 }
 
-/// The nodes that are not ready, for people.
+/// What the job waits for, for people: its image if that is on its way, and the nodes that are not
+/// ready.
 fn progress(view: &JobView) -> String {
+    let image = view.application.as_ref().and_then(image);
     let waiting: Vec<String> = view
         .nodes
         .iter()
@@ -157,11 +161,32 @@ fn progress(view: &JobView) -> String {
         .map(|node| format!("{} is {} ({})", node.node, node.state, node.detail))
         .collect();
     let more = waiting.len().saturating_sub(NODES_NAMED_MAX);
-    let mut text: Vec<String> = waiting.into_iter().take(NODES_NAMED_MAX).collect();
+    let mut text: Vec<String> = image.into_iter().collect();
+    text.extend(waiting.into_iter().take(NODES_NAMED_MAX));
     if more > 0 {
         text.push(format!("{more} more"));
     }
     text.join(", ")
+}
+
+/// What the application image is doing; none: nothing any more.
+fn image(application: &PreparationView) -> Option<String> {
+    let doing = match application.state {
+        PreparationState::Resolving => "being asked for at its registry".to_owned(),
+        PreparationState::Pulling => match application.bytes_total {
+            Some(total) => format!(
+                "being fetched, {} of {} MB",
+                application.bytes_done / MEGABYTE,
+                total / MEGABYTE
+            ),
+            None => "being fetched".to_owned(),
+        },
+        PreparationState::Converting => "being converted".to_owned(),
+        PreparationState::Failed => "not to be had".to_owned(),
+        PreparationState::Ready => return None,
+    };
+    let detail = application.detail.as_ref().map(|detail| format!(": {detail}"));
+    Some(format!("{} is {doing}{}", application.reference, detail.unwrap_or_default()))
 }
 
 /// What was last heard, for the message at the deadline.

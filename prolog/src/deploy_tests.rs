@@ -60,6 +60,7 @@ fn view(state: JobState, restart_count: u32) -> JobView {
         partition: "bmc".into(),
         kernel: "6.1-cloud".parse().unwrap(),
         image: "debian12".parse().unwrap(),
+        application: None,
         state,
         nodes: vec![node("n1", "ready"), node("n2", "booting")],
         failure: None,
@@ -156,6 +157,28 @@ fn a_silent_bootsrv_is_waited_for() {
     });
     // 0.2 + 0.4 + 0.8 s without an answer, two looks, and again 0.2 s.
     assert_eq!((verdict, calls.as_str(), took), (ready(), "PPPPggg", Duration::from_millis(1800)));
+}
+
+#[test]
+fn the_deadline_names_what_the_image_was_doing() {
+    let application = PreparationView {
+        reference: "docker://r.io/x:1".into(),
+        digest: None,
+        state: PreparationState::Pulling,
+        bytes_done: 120_000_000,
+        bytes_total: Some(500_000_000),
+        bytes_per_second: None,
+        layers_done: 0,
+        layers_total: Some(3),
+        detail: Some("waiting for the registry".into()),
+    };
+    let booting = JobView { application: Some(application), ..view(JobState::Booting, 1) };
+    let (verdict, _, _) = run(|_| Ok(booting.clone()));
+    let reason =
+        "not up after 60 s: docker://r.io/x:1 is being fetched, 120 of 500 MB: waiting for \
+                  the registry, n2 is booting (kernel loaded)"
+            .to_owned();
+    assert_eq!(verdict, Verdict::TryAgain { reason, kind: ErrorKind::Site, failed_tries: None });
 }
 
 #[test]

@@ -6,8 +6,7 @@ use bootsrv_client::ClientConfig;
 use bootsrv_client::hook::{Environment, HookError};
 use protocol::api::JobRequest;
 use protocol::error::ErrorKind;
-use protocol::job_env::{HOOK_IMAGE, HOOK_KERNEL};
-use protocol::job_options::{JobOptions, parse_image, parse_kernel};
+use protocol::job_options::{JobOptions, OptionName};
 
 /// What the environment asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,14 +14,14 @@ pub(crate) enum Asked {
     /// Not our partition and none of our options.
     Nothing,
     /// Boot these nodes.
-    Boot(JobRequest),
+    Boot(Box<JobRequest>),
     /// It cannot be done, and no waiting helps.
     Refused(Verdict),
 }
 
-/// Whether the job names a kernel or an image of ours, rightly or wrongly.
+/// Whether the job has an option of ours, rightly or wrongly.
 pub(crate) fn has_options(environment: &Environment) -> bool {
-    [HOOK_KERNEL, HOOK_IMAGE].into_iter().any(|name| environment.text(name).is_some())
+    OptionName::ALL.into_iter().any(|name| environment.text(name.variables().prolog).is_some())
 }
 
 /// Reads the request.
@@ -39,12 +38,11 @@ pub(crate) fn read(environment: &Environment, config: &ClientConfig) -> Result<A
         (false, false) => return Ok(Asked::Nothing),
     }
     let facts = environment.job_facts()?;
-    let (kernel, image) = (environment.text(HOOK_KERNEL), environment.text(HOOK_IMAGE));
-    let options = match parse(kernel.as_deref(), image.as_deref()) {
+    let options = match parse(environment) {
         Ok(options) => options,
         Err(reason) => return refused(reason),
     };
-    Ok(Asked::Boot(JobRequest {
+    Ok(Asked::Boot(Box::new(JobRequest {
         reference: facts.reference,
         nodes: facts.nodes,
         restart_count: facts.restart_count,
@@ -53,16 +51,20 @@ pub(crate) fn read(environment: &Environment, config: &ClientConfig) -> Result<A
         account: facts.account,
         partition: facts.partition,
         options,
-    }))
+    })))
 }
 
-fn parse(kernel: Option<&str>, image: Option<&str>) -> Result<JobOptions, String> {
-    let kernel = kernel.map(parse_kernel).transpose();
-    let image = image.map(parse_image).transpose();
-    Ok(JobOptions {
-        kernel: kernel.map_err(|reason| format!("--bmc-kernel: {reason}"))?,
-        image: image.map_err(|reason| format!("--bmc-image: {reason}"))?,
-    })
+fn parse(environment: &Environment) -> Result<JobOptions, String> {
+    let mut options = JobOptions::default();
+    for name in OptionName::ALL {
+        if let Some(text) = environment.text(name.variables().prolog) {
+            options.set(name, &text).map_err(|reason| format!("--{}: {reason}", name.long()))?;
+        }
+    }
+    match options.without_image() {
+        Some(name) => Err(format!("--{} without --{}", name.long(), OptionName::Image.long())),
+        None => Ok(options),
+    }
 }
 
 fn unmanaged(partition: &str, managed: &[String]) -> String {
@@ -125,11 +127,33 @@ mod tests {
     }
 
     #[test]
+    fn every_option_reaches_bootsrv() {
+        let Asked::Boot(request) = asked(&[
+            ("SPANK_BMC_KERNEL", "6.1"),
+            ("SPANK_BMC_IMAGE", "docker://r.io/x:1"),
+            ("SPANK_BMC_NODE_IMAGE", "debian12"),
+            ("SPANK_BMC_ROOT", "nfs"),
+            ("SPANK_BMC_MOUNTS", "/a:/b:ro,/c"),
+            ("SPANK_BMC_ENTRYPOINT", "yes"),
+        ]) else {
+            panic!()
+        };
+        let text = |name| request.options.text(name).unwrap_or_default();
+        assert_eq!(
+            OptionName::ALL.map(text),
+            ["6.1", "docker://r.io/x:1", "debian12", "nfs", "/a:/b:ro,/c:/c", "yes"]
+        );
+    }
+
+    #[test]
     fn forged_values_hold_the_job() {
         for (name, value, expected) in [
             ("SPANK_BMC_KERNEL", "../../etc/shadow", "--bmc-kernel: kernel name"),
             ("SPANK_BMC_KERNEL", "a\nimgfetch x", "--bmc-kernel: kernel name \"a\\nimgfetch x\""),
-            ("SPANK_BMC_IMAGE", "docker://x", "--bmc-image: \"docker://x\" is a reference"),
+            ("SPANK_BMC_IMAGE", "docker://X", "--bmc-image: image reference \"X\" is not valid"),
+            ("SPANK_BMC_IMAGE", "sif:/a/../b", "--bmc-image: image reference"),
+            ("SPANK_BMC_MOUNTS", "/a:/", "--bmc-mounts: mount \"/a:/\" is not valid"),
+            ("SPANK_BMC_ROOT", "ram", "--bmc-root without --bmc-image"),
             ("SPANK_BMC_IMAGE", &"x".repeat(100_000), "--bmc-image: image name \"xxx"),
         ] {
             let reason = held(asked(&[(name, value)]));

@@ -103,7 +103,7 @@ fn a_job_is_asked_for_waited_for_and_its_nodes_marked() {
     let body = String::from_utf8(seen[0].body.clone()).unwrap();
     assert_eq!(
         body,
-        r#"{"reference":"7","nodes":["n1","n2"],"restart_count":0,"user":"alice","uid":2001,"account":null,"partition":"bmc","options":{"kernel":"thp-off","image":null}}"#
+        r#"{"reference":"7","nodes":["n1","n2"],"restart_count":0,"user":"alice","uid":2001,"account":null,"partition":"bmc","options":{"kernel":"thp-off"}}"#
     );
 }
 

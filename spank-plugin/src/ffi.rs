@@ -8,12 +8,19 @@
 #![expect(unsafe_code, reason = "SPANK is a C interface; this is its one wrapper")]
 
 use crate::context::{After, Command, Context, Job, Process, Source};
-use crate::options::{Given, OptionName};
-use slurm_spank::spank_sys::{ESPANK_SUCCESS, spank_option, spank_option_register, spank_t};
+use crate::enter::TaskOf;
+use crate::options::{Given, help};
+use protocol::application::NODE_DIRECTORY;
+use protocol::job_options::OptionName;
+use slurm_spank::spank_sys::{
+    ESPANK_SUCCESS, spank_get_item, spank_item_S_JOB_ARGV, spank_option, spank_option_register,
+    spank_t,
+};
 use slurm_spank::{LogLevel, OptionCache, SpankHandle, init_spank_handle, spank_log};
 use std::ffi::{CStr, CString, c_char, c_int, c_uint};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 #[unsafe(no_mangle)]
@@ -44,14 +51,47 @@ extern "C" fn slurm_spank_init_post_opt(
     arguments: Arguments,
 ) -> c_int {
     with_handle(spank, count, arguments, |context, handle, given| {
-        crate::post_option(context, &ThisProcess, &Handle(handle), given)
+        crate::post_option(context, &ThisProcess, &Handle(handle, spank), given)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn slurm_spank_user_init(spank: spank_t, count: c_int, arguments: Arguments) -> c_int {
     with_handle(spank, count, arguments, |context, handle, given| {
-        crate::user_init(context, &ThisProcess, &Handle(handle), given)
+        crate::user_init(context, &ThisProcess, &Handle(handle, spank), given)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn slurm_spank_task_init_privileged(
+    spank: spank_t,
+    count: c_int,
+    arguments: Arguments,
+) -> c_int {
+    with_handle(spank, count, arguments, |context, handle, given| {
+        crate::task_init_privileged(
+            context,
+            &Handle(handle, spank),
+            Path::new(NODE_DIRECTORY),
+            given,
+        );
+        After::Continue
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn slurm_spank_task_init(spank: spank_t, count: c_int, arguments: Arguments) -> c_int {
+    with_handle(spank, count, arguments, |context, handle, given| {
+        let arrive = || crate::task_init(context, &ThisProcess, &Handle(handle, spank), given);
+        let cut_off = |_| After::EndTask("[bare-metal container] internal error".to_owned());
+        match catch_unwind(AssertUnwindSafe(arrive)).unwrap_or_else(cut_off) {
+            After::EndTask(sentence) => {
+                spank_log(LogLevel::Error, &sentence);
+                // SAFETY: ends this process, a fork of slurmstepd whose exit handlers are not its.
+                unsafe { libc::_exit(1) }
+            }
+            after @ (After::Continue | After::Refuse(_) | After::Print(_)) => after,
+        }
     })
 }
 
@@ -77,7 +117,7 @@ extern "C" fn option_callback(value: c_int, text_pointer: *const c_char, remote:
                 spank_log(LogLevel::Error, &sentence);
                 After::Refuse(String::new())
             }
-            after @ (After::Continue | After::Print(_)) => after,
+            after @ (After::Continue | After::Print(_) | After::EndTask(_)) => after,
         }
     })
 }
@@ -96,13 +136,14 @@ fn is_handed_down(name: OptionName, text: *const c_char) -> bool {
 /// Must be done in every context the options are used in, from `slurm_spank_init` (spank(8)).
 fn register_options(spank: spank_t) -> After {
     for name in OptionName::ALL {
-        let texts = (CString::new(name.long()), CString::new(name.help()));
-        let (Ok(long), Ok(help)) = texts else { return After::Continue };
+        let help = help(name);
+        let texts = (CString::new(name.long()), CString::new(help.text));
+        let (Ok(long), Ok(text)) = texts else { return After::Continue };
         let mut option = spank_option {
             name: long.as_ptr(),
-            arginfo: c"NAME".as_ptr(),
-            usage: help.as_ptr(),
-            has_arg: 1,
+            arginfo: help.placeholder.as_ptr(),
+            usage: text.as_ptr(),
+            has_arg: if help.optional { 2 } else { 1 },
             val: name as c_int,
             cb: Some(option_callback),
         };
@@ -133,7 +174,9 @@ fn with_handle(
                 // prints a riddle for one that is.
                 end(1)
             }
-            after @ (After::Continue | After::Refuse(_) | After::Print(_)) => after,
+            after @ (After::Continue | After::Refuse(_) | After::Print(_) | After::EndTask(_)) => {
+                after
+            }
         }
     });
     if after == 0 { 0 } else { -1 }
@@ -153,7 +196,7 @@ fn guarded(on_node: bool, moment: impl FnOnce(&mut Given) -> After) -> c_int {
             drop(std::io::stdout().write_all(text.as_bytes()));
             end(0)
         }
-        Ok(After::Refuse(_)) => {
+        Ok(After::Refuse(_) | After::EndTask(_)) => {
             if on_node {
                 0
             } else {
@@ -208,6 +251,10 @@ impl Process for ThisProcess {
         }
     }
 
+    fn directory(&self) -> Option<std::path::PathBuf> {
+        std::env::current_dir().ok()
+    }
+
     fn arguments(&self) -> Vec<String> {
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect()
     }
@@ -215,9 +262,21 @@ impl Process for ThisProcess {
     fn note(&self, text: &str) {
         spank_log(LogLevel::Verbose, text);
     }
+
+    fn warn(&self, text: &str) {
+        spank_log(LogLevel::Info, text);
+    }
+
+    fn progress(&self, text: Option<&str>) {
+        let mut stderr = std::io::stderr();
+        if stderr.is_terminal() {
+            // A terminal that is gone is no reason to stop.
+            drop(write!(stderr, "\r{}\x1b[K", text.unwrap_or_default()));
+        }
+    }
 }
 
-struct Handle<'a, 'b>(&'a SpankHandle<'b>);
+struct Handle<'a, 'b>(&'a SpankHandle<'b>, spank_t);
 
 impl Job for Handle<'_, '_> {
     fn set_for_hooks(&self, name: &str, value: Option<&str>) -> Result<(), String> {
@@ -228,7 +287,37 @@ impl Job for Handle<'_, '_> {
         .map_err(|error| error.to_string())
     }
 
+    fn task_variable(&self, name: &str) -> Option<String> {
+        self.0.getenv_lossy(name).ok().flatten()
+    }
+
     fn set_for_tasks(&self, name: &str, value: &str) -> Result<(), String> {
         self.0.setenv(name, value, true).map_err(|error| error.to_string())
+    }
+
+    fn prepend_command(&self, mut words: Vec<CString>) -> Result<(), String> {
+        let (mut count, mut argv): (c_int, *mut *mut c_char) = (0, std::ptr::null_mut());
+        // SAFETY: S_JOB_ARGV takes these two pointers (spank.h).
+        let code =
+            unsafe { spank_get_item(self.1, spank_item_S_JOB_ARGV, &raw mut count, &raw mut argv) };
+        if code != ESPANK_SUCCESS || count < 1 || argv.is_null() {
+            return Err(format!("SPANK error {code}"));
+        }
+        // SAFETY: an array of at least one NUL-terminated string, this task's own copy after fork.
+        words.push(unsafe { CStr::from_ptr(*argv) }.to_owned());
+        let message = "[bare-metal container] the image's entry point cannot be executed\n";
+        let path = crate::launcher::launcher(&words, message)?;
+        // SAFETY: slurmstepd only reads it from now on, until it executes it; so it is never freed.
+        unsafe { *argv = path.into_raw() };
+        Ok(())
+    }
+
+    fn tell(&self, text: &str) {
+        spank_log(LogLevel::Error, text);
+    }
+
+    fn task_of(&self) -> Result<TaskOf, String> {
+        let text = |error: slurm_spank::SpankError| error.to_string();
+        Ok(TaskOf { job: self.0.job_id().map_err(text)?, uid: self.0.job_uid().map_err(text)? })
     }
 }

@@ -2,16 +2,31 @@
 //! would drain the node.
 
 use crate::context::{Job, Process};
-use crate::options::{Given, OptionName, value};
+use crate::options::Given;
+use protocol::job_env::OptionVariables;
+use protocol::job_options::OptionName;
 
-/// Sets `BMC_KERNEL` and `BMC_IMAGE` in the tasks' environment, also under `srun --export=NONE`.
-/// To a batch script under `--export=NONE` Slurm hands no plugin options (22.05).
+/// Sets `BMC_KERNEL` and the others in the tasks' environment, also under `--export=NONE`: Slurm gives
+/// the job a copy of what the hooks were given, which is completed and pinned. A step has no such
+/// copy; what it was typed with is left out where its environment has the job's.
 pub(crate) fn tell_tasks(process: &dyn Process, job: &dyn Job, given: &Given) {
     for name in OptionName::ALL {
-        if let Some(chosen) = value(&given.options, name)
-            && let Err(reason) = job.set_for_tasks(name.job_variable(), chosen)
+        let variables = name.variables();
+        let typed = || given.options.text(name).filter(|_| !is_set(job, variables.job));
+        let chosen = job.task_variable(&job_copy(variables)).or_else(typed);
+        if let Some(chosen) = chosen
+            && let Err(reason) = job.set_for_tasks(variables.job, &chosen)
         {
-            process.note(&format!("{} is not set for the tasks: {reason}", name.job_variable()));
+            process.note(&format!("{} is not set for the tasks: {reason}", variables.job));
         }
     }
+}
+
+fn is_set(job: &dyn Job, variable: &str) -> bool {
+    job.task_variable(variable).is_some()
+}
+
+/// Where Slurm puts what `spank_job_control_setenv` was given, in the job's environment.
+pub(crate) fn job_copy(variables: OptionVariables) -> String {
+    format!("SLURM_{}", variables.prolog)
 }

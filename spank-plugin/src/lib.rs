@@ -1,4 +1,5 @@
-//! The SPANK plugin: `--bmc-kernel` and `--bmc-image` of srun, sbatch and salloc.
+//! The SPANK plugin: `--bmc-kernel`, `--bmc-image` and their kin in srun, sbatch and salloc, and on
+//! the node the way of each task into its application image.
 //!
 //! Only sends each of Slurm's moments to the file of its context, because each context is another
 //! process with other rights: a call that is right in one drains a node in another. Everything
@@ -6,17 +7,23 @@
 
 mod bootsrv;
 mod context;
+mod enter;
 #[cfg(not(test))]
 mod ffi;
 mod launch;
+mod launcher;
 mod options;
 mod step;
 mod submit;
+mod task;
 #[cfg(test)]
 mod tests;
 
 use context::{After, Command, Context, Job, Process, Source};
-use options::{Given, OptionName};
+use enter::Entry;
+use options::Given;
+use protocol::job_options::{OptionName, asks_for_list};
+use std::path::Path;
 
 /// `slurm_spank_init`: before any option is read. Says whether the options are to be registered.
 fn init(
@@ -53,10 +60,11 @@ fn option(
     if source == Source::ComponentBefore {
         return After::Continue;
     }
-    if source == Source::Typed && protocol::job_options::asks_for_list(text) {
+    if source == Source::Typed && bootsrv::has_list(name) && asks_for_list(text) {
         return bootsrv::print_choices(name, process, given);
     }
-    match given.take(name, text) {
+    let directory = if source == Source::Typed { process.directory() } else { None };
+    match given.take(name, text, directory.as_deref()) {
         Err(sentence) if source == Source::Typed => After::Refuse(sentence),
         _ => After::Continue,
     }
@@ -82,4 +90,27 @@ fn user_init(context: Context, process: &dyn Process, job: &dyn Job, given: &Giv
         launch::tell_tasks(process, job, given);
     }
     After::Continue
+}
+
+/// `slurm_spank_task_init_privileged`: on the node, in the task's own process, as root.
+fn task_init_privileged(context: Context, job: &dyn Job, directory: &Path, given: &mut Given) {
+    if context == Context::Remote {
+        // What stands if the rest does not come to its end.
+        given.entry = Entry::Failed(format!("{} the task's start was cut off", options::PREFIX));
+        given.entry = enter::enter(directory, given, || job.task_of());
+    }
+}
+
+/// `slurm_spank_task_init`: in the same process, as the user, its standard streams in place.
+fn task_init(context: Context, process: &dyn Process, job: &dyn Job, given: &Given) -> After {
+    match &given.entry {
+        Entry::Inside { application, directory } if context == Context::Remote => {
+            match task::arrive(application, directory.as_deref(), process, job) {
+                Ok(()) => After::Continue,
+                Err(sentence) => After::EndTask(sentence),
+            }
+        }
+        Entry::Failed(sentence) if context == Context::Remote => After::EndTask(sentence.clone()),
+        Entry::None | Entry::Inside { .. } | Entry::Failed(_) => After::Continue,
+    }
 }

@@ -1,68 +1,57 @@
-//! The two options: name, placeholder, help text, environment forms; and the plugstack option.
-//! Parses what was given and keeps it; decides nothing about it.
+//! The options: help text, what was given, and the plugstack option. Completes paths from the
+//! current directory, parses, keeps; decides nothing.
 
-use protocol::job_env::{
-    HOOK_IMAGE, HOOK_KERNEL, INPUT_IMAGE, INPUT_KERNEL, InputNames, JOB_IMAGE, JOB_KERNEL,
-};
-use protocol::job_options::{JobOptions, parse_image, parse_kernel};
-use std::path::PathBuf;
+use crate::enter::Entry;
+use bootsrv_client::absolute_reference;
+use protocol::application::BindMount;
+use protocol::job_options::{JobOptions, OptionName};
+use std::path::{Component, Path, PathBuf};
 
 /// Before everything this plugin says to a user.
 pub(crate) const PREFIX: &str = "[bare-metal container]";
 
-/// One of the options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OptionName {
-    Kernel,
-    Image,
+/// What `--help` says of an option.
+pub(crate) struct Help {
+    /// In place of the value.
+    pub(crate) placeholder: &'static std::ffi::CStr,
+    /// The value may be left out.
+    pub(crate) optional: bool,
+    pub(crate) text: &'static str,
 }
 
-impl OptionName {
-    pub(crate) const ALL: [Self; 2] = [Self::Kernel, Self::Image];
-
-    /// Without the two hyphens.
-    pub(crate) fn long(self) -> &'static str {
-        match self {
-            Self::Kernel => "bmc-kernel",
-            Self::Image => "bmc-image",
-        }
-    }
-
-    pub(crate) fn help(self) -> &'static str {
-        match self {
-            Self::Kernel => {
-                "[bare-metal container] boot the job's nodes with this kernel of the site's hub \
-                 (--bmc-kernel=help lists them)"
-            }
-            Self::Image => {
-                "[bare-metal container] boot the job's nodes into this image of the site's \
-                 catalog (--bmc-image=help lists them)"
-            }
-        }
-    }
-
-    pub(crate) fn input(self) -> InputNames {
-        match self {
-            Self::Kernel => INPUT_KERNEL,
-            Self::Image => INPUT_IMAGE,
-        }
-    }
-
-    /// What the job sees.
-    pub(crate) fn job_variable(self) -> &'static str {
-        match self {
-            Self::Kernel => JOB_KERNEL,
-            Self::Image => JOB_IMAGE,
-        }
-    }
-
-    /// What `spank_job_control_setenv` is given: Slurm puts `SPANK_` before it.
-    pub(crate) fn hook_variable(self) -> &'static str {
-        let name = match self {
-            Self::Kernel => HOOK_KERNEL,
-            Self::Image => HOOK_IMAGE,
-        };
-        name.strip_prefix("SPANK_").unwrap_or(name)
+pub(crate) fn help(name: OptionName) -> Help {
+    let help = |placeholder, text| Help { placeholder, optional: false, text };
+    match name {
+        OptionName::Kernel => help(
+            c"NAME",
+            "[bare-metal container] boot the job's nodes with this kernel of the site's hub \
+             (--bmc-kernel=help lists them)",
+        ),
+        OptionName::Image => help(
+            c"IMAGE",
+            "[bare-metal container] run the job's tasks in this container image (docker://, oci:, \
+             oci-archive:, docker-archive:, sif:, squashfs:, dir:), or take an image of the site's \
+             catalog (--bmc-image=help lists them)",
+        ),
+        OptionName::NodeImage => help(
+            c"NAME",
+            "[bare-metal container] boot the nodes below a container image into this image of the \
+             site's catalog (--bmc-node-image=help lists them)",
+        ),
+        OptionName::Root => help(
+            c"ram|nfs",
+            "[bare-metal container] copy the container image into the nodes' memory, or read it \
+             from a server",
+        ),
+        OptionName::Mounts => help(
+            c"SRC:DST[:ro],...",
+            "[bare-metal container] directories and files of the nodes inside the container image",
+        ),
+        OptionName::Entrypoint => Help {
+            placeholder: c"yes|no",
+            optional: true,
+            text: "[bare-metal container] put the container image's entry point before the command",
+        },
     }
 }
 
@@ -73,43 +62,83 @@ pub(crate) struct Given {
     pub(crate) config: Option<PathBuf>,
     /// From the command line, a `#SBATCH` line, or on the node from the job.
     pub(crate) options: JobOptions,
+    /// `--bmc-entrypoint=no` was given: the environment form does not count then.
+    pub(crate) no_entrypoint: bool,
     /// Whether these are the options of a heterogeneous job's second component or a later one.
     pub(crate) follows_component: bool,
+    /// In a task's own process on the node: how its way into the image went.
+    pub(crate) entry: Entry,
 }
 
 impl Given {
     /// Takes an option's value; the sentence says what is wrong with it.
-    pub(crate) fn take(&mut self, name: OptionName, text: &str) -> Result<(), String> {
-        parse_into(&mut self.options, name, text)
-            .map_err(|reason| format!("{PREFIX} --{}: {reason}", name.long()))
+    pub(crate) fn take(
+        &mut self,
+        name: OptionName,
+        text: &str,
+        directory: Option<&Path>,
+    ) -> Result<(), String> {
+        set(&mut self.options, name, text, directory)
+            .map_err(|reason| format!("{PREFIX} --{}: {reason}", name.long()))?;
+        if name == OptionName::Entrypoint {
+            self.no_entrypoint = !self.options.entrypoint;
+        }
+        Ok(())
+    }
+
+    /// Whether the option was given at all.
+    pub(crate) fn has(&self, name: OptionName) -> bool {
+        self.options.text(name).is_some() || (name == OptionName::Entrypoint && self.no_entrypoint)
     }
 
     /// What comes from now on belongs to the next component of a heterogeneous job.
     pub(crate) fn next_component(&mut self) {
         self.options = JobOptions::default();
+        self.no_entrypoint = false;
         self.follows_component = true;
     }
 }
 
-/// Parses one value into its place.
-pub(crate) fn parse_into(
+/// Takes one value; `directory`: where relative paths begin, none on the node.
+pub(crate) fn set(
     options: &mut JobOptions,
     name: OptionName,
     text: &str,
+    directory: Option<&Path>,
 ) -> Result<(), String> {
-    match name {
-        OptionName::Kernel => parse_kernel(text).map(|kernel| options.kernel = Some(kernel)),
-        OptionName::Image => parse_image(text).map(|image| options.image = Some(image)),
-    }
-    .map_err(|reason| reason.to_string())
+    let whole = match (name, directory) {
+        (OptionName::Image, Some(directory)) => absolute_reference(text, directory)?,
+        (OptionName::Mounts, Some(directory)) => absolute_mounts(text, directory),
+        _ => text.to_owned(),
+    };
+    options.set(name, &whole).map_err(|reason| reason.to_string())
 }
 
-/// The value an option has, as text.
-pub(crate) fn value(options: &JobOptions, name: OptionName) -> Option<&str> {
-    match name {
-        OptionName::Kernel => options.kernel.as_ref().map(|kernel| kernel.as_str()),
-        OptionName::Image => options.image.as_ref().map(|image| image.as_str()),
+/// A mount's source is a path of the node: it need not exist here, and is completed as written.
+fn absolute_mounts(text: &str, directory: &Path) -> String {
+    let complete = |mount: &str| {
+        let (source, rest) = mount.split_once(':').map_or((mount, None), |(a, b)| (a, Some(b)));
+        if source.is_empty() || (source.starts_with('/') && mount.parse::<BindMount>().is_ok()) {
+            return mount.to_owned();
+        }
+        let source = without_dots(&directory.join(source));
+        rest.map_or_else(|| source.clone(), |rest| format!("{source}:{rest}"))
+    };
+    text.split(',').map(complete).collect::<Vec<_>>().join(",")
+}
+
+fn without_dots(path: &Path) -> String {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => out.push(component),
+        }
     }
+    out.display().to_string()
 }
 
 /// The plugin's arguments in plugstack.conf.
@@ -127,4 +156,45 @@ pub(crate) fn plugstack(arguments: &[&str]) -> Result<Option<PathBuf>, String> {
         }
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_paths_begin_where_the_command_is_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = std::fs::canonicalize(folder.path()).unwrap();
+        std::fs::create_dir(here.join("sub")).unwrap();
+        std::fs::write(here.join("x.sif"), "").unwrap();
+        let shown = |text: &str, directory: &Path| {
+            let mut options = JobOptions::default();
+            set(&mut options, OptionName::Image, text, Some(directory)).map(|()| {
+                options.text(OptionName::Image).unwrap().replace(here.to_str().unwrap(), "HERE")
+            })
+        };
+        assert_eq!(shown("sif:x.sif", &here).unwrap(), "sif:HERE/x.sif");
+        assert_eq!(shown("sif:../x.sif", &here.join("sub")).unwrap(), "sif:HERE/x.sif");
+        assert_eq!(shown("oci:sub:v1", &here).unwrap(), "oci:HERE/sub:v1");
+        assert_eq!(
+            shown("docker://ubuntu", &here).unwrap(),
+            "docker://docker.io/library/ubuntu:latest"
+        );
+        assert!(shown("sif:y.sif", &here).unwrap_err().contains("sif:y.sif cannot be found"));
+        assert!(shown("sif:", &here).is_err());
+    }
+
+    #[test]
+    fn mounts_begin_where_the_command_is_typed() {
+        for (typed, whole) in [
+            ("data:/data:ro,/a", "/w/x/data:/data:ro,/a:/a"),
+            ("../d", "/w/d:/w/d"),
+            (".:/here", "/w/x:/here"),
+        ] {
+            let mut options = JobOptions::default();
+            set(&mut options, OptionName::Mounts, typed, Some(Path::new("/w/x"))).unwrap();
+            assert_eq!(options.text(OptionName::Mounts).as_deref(), Some(whole));
+        }
+    }
 }

@@ -1,8 +1,10 @@
-//! srun inside a job: a step runs on the kernel its job has booted and can choose no other.
+//! srun inside a job: a step runs on what its job has booted and can choose nothing else.
 
 use crate::context::{After, Process};
-use crate::options::{Given, OptionName, PREFIX, value};
+use crate::options::{Given, PREFIX};
+use protocol::image_reference::{ImageChoice, ImageReference};
 use protocol::job_env::SLURM_JOB_ID;
+use protocol::job_options::OptionName;
 
 /// The name this plugin has in Slurm (`plugin_name`), part of the variables below.
 pub(crate) const PLUGIN_NAME: &str = "bmc";
@@ -32,11 +34,8 @@ pub(crate) fn forget_inherited(process: &dyn Process) {
         return;
     }
     for name in OptionName::ALL {
-        let variables = [
-            slurms_variable(name),
-            handed_down(name),
-            format!("SLURM_SPANK_{}", name.hook_variable()),
-        ];
+        let variables =
+            [slurms_variable(name), handed_down(name), crate::launch::job_copy(name.variables())];
         for variable in &variables {
             if process.variable(variable).is_some() {
                 process.set_variable(variable, None);
@@ -45,21 +44,38 @@ pub(crate) fn forget_inherited(process: &dyn Process) {
     }
 }
 
-/// The job's own kernel may be named again; another is refused. `SRUN_BMC_KERNEL` is not looked at:
-/// it may have been set for the job's submission and been inherited.
+/// The job's own choice may be named again; another is refused. `SRUN_BMC_KERNEL` and the others are
+/// not looked at: they may have been set for the job's submission and been inherited.
 pub(crate) fn check(process: &dyn Process, given: &Given) -> After {
-    for name in OptionName::ALL {
-        let Some(wanted) = value(&given.options, name) else { continue };
-        let has = process.variable(name.job_variable());
-        if has.as_deref() != Some(wanted) {
-            let has =
-                has.map_or_else(|| "named none".into(), |has| format!("was started with {has}"));
-            return After::Refuse(format!(
-                "{PREFIX} --{}={wanted}: a step runs on what its job has booted, and this job \
-                 {has}; give the option to sbatch, salloc or an srun outside a job",
-                name.long()
-            ));
+    for name in OptionName::ALL.into_iter().filter(|name| given.has(*name)) {
+        let wanted = given.options.text(name);
+        let has = process.variable(name.variables().job);
+        if has == wanted
+            || (name == OptionName::Image && is_pin_of(wanted.as_deref(), has.as_deref()))
+        {
+            continue;
         }
+        let has = has.map_or_else(|| "named none".into(), |has| format!("was started with {has}"));
+        return After::Refuse(format!(
+            "{PREFIX} --{}={}: a step runs on what its job has booted, and this job {has}; give the \
+             option to sbatch, salloc or an srun outside a job",
+            name.long(),
+            wanted.as_deref().unwrap_or("no"),
+        ));
     }
     After::Continue
+}
+
+/// What the job has is what was typed, pinned to its content.
+fn is_pin_of(typed: Option<&str>, has: Option<&str>) -> bool {
+    let parse = |text: Option<&str>| match text?.parse() {
+        Ok(ImageChoice::Reference(reference)) => Some(reference),
+        _ => None,
+    };
+    let (Some(typed), Some(mut has)) = (parse(typed), parse(has)) else { return false };
+    match &mut has {
+        ImageReference::Docker(docker) => docker.digest = None,
+        ImageReference::File(file) => file.digest = None,
+    }
+    typed == has
 }

@@ -2,8 +2,8 @@
 
 use crate::bootsrv;
 use crate::context::{After, Command, Job, Process};
-use crate::options::{Given, OptionName, PREFIX, parse_into, value};
-use protocol::job_options::{JobOptions, asks_for_list};
+use crate::options::{Given, PREFIX, set};
+use protocol::job_options::{JobOptions, OptionName, asks_for_list};
 use std::path::Path;
 
 /// No option and no environment form: returns at once, without a look at any file.
@@ -13,25 +13,22 @@ pub(crate) fn submit(
     job: &dyn Job,
     given: &Given,
 ) -> After {
-    let choice = match choose(command, process, given) {
-        Ok(choice) => choice,
-        Err(sentence) => return After::Refuse(sentence),
-    };
-    if choice != JobOptions::default()
-        && let Err(sentence) = bootsrv::check(&choice, process, given)
-    {
-        return After::Refuse(sentence);
-    }
+    let choice =
+        match choose(command, process, given).and_then(|choice| settle(choice, process, given)) {
+            Ok(choice) => choice,
+            Err(sentence) => return After::Refuse(sentence),
+        };
     for name in OptionName::ALL {
-        let chosen = value(&choice, name);
+        let variables = name.variables();
+        let chosen = choice.text(name);
         // The job inherits this process's environment. A value that this process has itself
         // inherited from a job around it would be a lie there.
-        if chosen.is_some() || process.variable(name.job_variable()).is_some() {
-            process.set_variable(name.job_variable(), chosen);
+        if chosen.is_some() || process.variable(variables.job).is_some() {
+            process.set_variable(variables.job, chosen.as_deref());
         }
         // Slurm would give a component what the one before it has chosen.
         if (chosen.is_some() || given.follows_component)
-            && let Err(reason) = job.set_for_hooks(name.hook_variable(), chosen)
+            && let Err(reason) = job.set_for_hooks(variables.hook, chosen.as_deref())
         {
             return After::Refuse(format!("{PREFIX} --{}: {reason}", name.long()));
         }
@@ -42,20 +39,34 @@ pub(crate) fn submit(
 /// The command line and `#SBATCH` lines (in the order Slurm gives them) over the environment.
 fn choose(command: Command, process: &dyn Process, given: &Given) -> Result<JobOptions, String> {
     let mut choice = given.options.clone();
-    for name in OptionName::ALL {
+    for name in OptionName::ALL.into_iter().filter(|name| !given.has(*name)) {
+        let variables = name.variables();
         let variable = match command {
-            Command::Srun => name.input().srun,
-            Command::Sbatch => name.input().sbatch,
-            Command::Salloc => name.input().salloc,
+            Command::Srun => variables.srun,
+            Command::Sbatch => variables.sbatch,
+            Command::Salloc => variables.salloc,
         };
-        if value(&choice, name).is_none()
-            && let Some(text) = process.variable(variable).filter(|text| !text.is_empty())
-        {
-            parse_into(&mut choice, name, &text)
+        if let Some(text) = process.variable(variable).filter(|text| !text.is_empty()) {
+            set(&mut choice, name, &text, process.directory().as_deref())
                 .map_err(|reason| format!("{PREFIX} {variable}: {reason}"))?;
         }
     }
-    Ok(choice)
+    match choice.without_image() {
+        Some(name) => Err(format!(
+            "{PREFIX} --{} is about a container image, and none was chosen: add --{}",
+            name.long(),
+            OptionName::Image.long()
+        )),
+        None => Ok(choice),
+    }
+}
+
+/// Sends what bootsrv needs of the user's files, and asks its opinion.
+fn settle(choice: JobOptions, process: &dyn Process, given: &Given) -> Result<JobOptions, String> {
+    if choice == JobOptions::default() {
+        return Ok(choice);
+    }
+    bootsrv::check(choice, process, given)
 }
 
 /// sbatch reads its script, from the terminal if need be, before it reads plugin options. So its
@@ -77,7 +88,9 @@ pub(crate) fn list_asked_for(command: Command, arguments: &[String]) -> Option<O
             Some((long, value)) => (long, Some(value)),
             None => (long, options.peek().copied()),
         };
-        let name = OptionName::ALL.into_iter().find(|name| name.long().get(4..) == Some(long));
+        let name = OptionName::ALL
+            .into_iter()
+            .find(|name| name.long().get(4..) == Some(long) && bootsrv::has_list(*name));
         if name.is_some() && value.is_some_and(asks_for_list) {
             return name;
         }

@@ -1,11 +1,15 @@
 //! The plugin without Slurm: each context with a process and a job made of maps.
 
 use crate::context::{After, Command, Context, Job, Process, Source};
-use crate::options::{Given, OptionName};
-use crate::{bootsrv, init, option, post_option, user_init};
+use crate::enter::{Entry, TaskOf};
+use crate::options::{Given, help};
+use crate::{bootsrv, init, option, post_option, task_init, task_init_privileged, user_init};
 use protocol::api::CatalogEntry;
+use protocol::job_options::OptionName;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
 
 #[derive(Default)]
 struct Fake {
@@ -35,9 +39,16 @@ impl Process for Fake {
             None => self.variables.borrow_mut().remove(name),
         };
     }
+    fn directory(&self) -> Option<PathBuf> {
+        Some("/work".into())
+    }
     fn arguments(&self) -> Vec<String> {
         Vec::new()
     }
+    fn warn(&self, text: &str) {
+        self.note(text);
+    }
+    fn progress(&self, _: Option<&str>) {}
     fn note(&self, text: &str) {
         self.notes.borrow_mut().push(text.into());
     }
@@ -52,6 +63,20 @@ impl Job for Fake {
         self.tasks.borrow_mut().push(format!("{name}={value}"));
         Ok(())
     }
+    fn task_variable(&self, name: &str) -> Option<String> {
+        self.variable(name)
+    }
+    fn prepend_command(&self, words: Vec<CString>) -> Result<(), String> {
+        let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        self.tasks.borrow_mut().push(words.join(" "));
+        Ok(())
+    }
+    fn tell(&self, text: &str) {
+        self.note(text);
+    }
+    fn task_of(&self) -> Result<TaskOf, String> {
+        Ok(TaskOf { job: 7, uid: 2001 })
+    }
 }
 
 const SBATCH: Context = Context::Client(Command::Sbatch);
@@ -59,14 +84,14 @@ const SRUN: Context = Context::Client(Command::Srun);
 
 fn given(kernel: &str) -> Given {
     let mut given = Given::default();
-    given.take(OptionName::Kernel, kernel).unwrap();
+    given.take(OptionName::Kernel, kernel, None).unwrap();
     given
 }
 
 fn refusal(after: After) -> String {
     match after {
         After::Refuse(sentence) => sentence,
-        other @ (After::Continue | After::Print(_)) => panic!("{other:?}"),
+        other @ (After::Continue | After::Print(_) | After::EndTask(_)) => panic!("{other:?}"),
     }
 }
 
@@ -93,11 +118,12 @@ fn the_command_line_wins_over_the_commands_own_variable() {
 #[test]
 fn wrong_values_are_refused_with_their_source() {
     let mut nothing = Given::default();
-    let fake = Fake::with(&[("SRUN_BMC_IMAGE", "docker://x")]);
+    let fake = Fake::with(&[("SRUN_BMC_IMAGE", "http://x")]);
     let sentence =
-        refusal(option(OptionName::Image, "docker://x", Source::Typed, &fake, &mut nothing));
+        refusal(option(OptionName::Image, "docker://X", Source::Typed, &fake, &mut nothing));
     assert!(
-        sentence.starts_with("[bare-metal container] --bmc-image: \"docker://x\" is a reference")
+        sentence.starts_with("[bare-metal container] --bmc-image: image reference \"X\" is not"),
+        "{sentence}"
     );
     let sentence = refusal(post_option(SRUN, &fake, &fake, &mut nothing));
     assert!(sentence.starts_with("[bare-metal container] SRUN_BMC_IMAGE: "), "{sentence}");
@@ -130,14 +156,12 @@ fn each_component_of_a_heterogeneous_job_chooses_for_itself() {
         assert_eq!(post_option(SBATCH, &fake, &fake, &mut given), After::Continue);
         assert_eq!(fake.variable("BMC_KERNEL").as_deref(), typed);
     }
-    let expected = [
-        "BMC_KERNEL=first",
-        "BMC_KERNEL=second",
-        "BMC_IMAGE=(removed)",
-        "BMC_KERNEL=(removed)",
-        "BMC_IMAGE=(removed)",
-    ];
-    assert_eq!(*fake.hooks.borrow(), expected);
+    let hooks = fake.hooks.borrow();
+    let kernels: Vec<&String> =
+        hooks.iter().filter(|text| text.starts_with("BMC_KERNEL")).collect();
+    assert_eq!(kernels, ["BMC_KERNEL=first", "BMC_KERNEL=second", "BMC_KERNEL=(removed)"]);
+    let removed = hooks.iter().filter(|text| *text == "BMC_IMAGE=(removed)").count();
+    assert_eq!(removed, 2, "{hooks:?}");
 }
 
 #[test]
@@ -190,6 +214,18 @@ fn on_the_node_nothing_fails_and_only_tasks_are_told() {
 }
 
 #[test]
+fn tasks_are_told_what_the_hooks_were() {
+    let pinned = "docker://r.io/x:1@sha256:0";
+    let fake = Fake::with(&[("SLURM_SPANK_BMC_IMAGE", pinned), ("BMC_ROOT", "nfs")]);
+    let mut given = given("6.1");
+    for (name, text) in [(OptionName::Image, "docker://r.io/x:1"), (OptionName::Root, "ram")] {
+        option(name, text, Source::Job, &fake, &mut given);
+    }
+    user_init(Context::Remote, &fake, &fake, &given);
+    assert_eq!(*fake.tasks.borrow(), ["BMC_KERNEL=6.1", &*format!("BMC_IMAGE={pinned}")]);
+}
+
+#[test]
 fn sbatch_lists_before_it_wants_a_script() {
     use crate::submit::list_asked_for;
     let asked = |command, line: &str| {
@@ -213,16 +249,78 @@ fn sbatch_lists_before_it_wants_a_script() {
 #[test]
 fn help_texts_say_whose_they_are() {
     for name in OptionName::ALL {
-        assert!(name.help().starts_with("[bare-metal container] "));
-        assert!(name.help().contains(&format!("--{}=help", name.long())));
+        let crate::options::Help { text, placeholder, optional } = help(name);
+        assert!(!placeholder.is_empty() && optional == (name == OptionName::Entrypoint));
+        assert!(text.starts_with("[bare-metal container] "));
+        assert_eq!(text.contains(&format!("--{}=help", name.long())), bootsrv::has_list(name));
     }
+}
+
+#[test]
+fn options_of_an_image_need_one() {
+    for (name, value) in
+        [(OptionName::Mounts, "/a:/b"), (OptionName::Root, "nfs"), (OptionName::Entrypoint, "")]
+    {
+        let (fake, mut given) = (Fake::with(&[]), Given::default());
+        assert_eq!(option(name, value, Source::Typed, &fake, &mut given), After::Continue);
+        let sentence = refusal(post_option(SBATCH, &fake, &fake, &mut given));
+        let expected = format!("--{} is about a container image, and none was", name.long());
+        assert!(sentence.contains(&expected), "{sentence}");
+    }
+}
+
+#[test]
+fn a_no_on_the_command_line_wins_over_a_yes_in_the_environment() {
+    let fake = Fake::with(&[("SBATCH_BMC_ENTRYPOINT", "yes"), ("SBATCH_BMC_IMAGE", "docker://x")]);
+    for (typed, expected) in [(None, Some("yes")), (Some("no"), None)] {
+        let mut given = Given::default();
+        if let Some(typed) = typed {
+            option(OptionName::Entrypoint, typed, Source::Typed, &fake, &mut given);
+        }
+        assert_eq!(post_option(SBATCH, &fake, &fake, &mut given), After::Continue);
+        assert_eq!(fake.variable("BMC_ENTRYPOINT").as_deref(), expected);
+    }
+}
+
+#[test]
+fn a_step_may_repeat_what_was_typed_before_it_was_pinned() {
+    let pinned = format!("docker://docker.io/library/ubuntu:24.04@sha256:{}", "ab".repeat(32));
+    let fake = Fake::with(&[
+        ("SLURM_JOB_ID", "7"),
+        ("BMC_IMAGE", &pinned),
+        ("BMC_MOUNTS", "/work/data:/data"),
+    ]);
+    let step = |name, text: &str| {
+        let mut given = Given::default();
+        assert_eq!(option(name, text, Source::Typed, &fake, &mut given), After::Continue);
+        post_option(SRUN, &fake, &fake, &mut given)
+    };
+    assert_eq!(step(OptionName::Image, "docker://ubuntu:24.04"), After::Continue);
+    assert_eq!(step(OptionName::Image, &pinned), After::Continue);
+    assert_eq!(step(OptionName::Mounts, "data:/data"), After::Continue);
+    assert_eq!(step(OptionName::Entrypoint, "no"), After::Continue);
+    assert!(refusal(step(OptionName::Image, "docker://ubuntu:22.04")).contains("was started with"));
+    assert!(refusal(step(OptionName::Entrypoint, "")).contains("--bmc-entrypoint=yes"));
+    assert!(refusal(step(OptionName::Root, "nfs")).contains("named none"));
+}
+
+#[test]
+fn a_task_that_could_not_enter_ends_with_the_reason() {
+    let fake = Fake::with(&[]);
+    let given = Given { entry: Entry::Failed("no".into()), ..Given::default() };
+    let after = task_init(Context::Remote, &fake, &fake, &given);
+    assert_eq!(after, After::EndTask("no".into()));
+    let mut given = Given::default();
+    task_init_privileged(Context::Remote, &fake, Path::new("/nonexistent"), &mut given);
+    assert_eq!(task_init(Context::Remote, &fake, &fake, &given), After::Continue);
+    assert!(fake.tasks.borrow().is_empty());
 }
 
 #[test]
 fn plugstack_has_one_option() {
     let (fake, mut given) = (Fake::with(&[]), Given::default());
     init(SRUN, &["config=/etc/x.toml"], &fake, &mut given);
-    assert_eq!(given.config.as_deref(), Some(std::path::Path::new("/etc/x.toml")));
+    assert_eq!(given.config.as_deref(), Some(Path::new("/etc/x.toml")));
     for bad in ["confg=/x", "config", "config=relative"] {
         let (register, after) = init(SRUN, &[bad], &fake, &mut given);
         assert!(!register && refusal(after).contains(bad));

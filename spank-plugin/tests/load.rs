@@ -66,12 +66,20 @@ fn plugin() -> PathBuf {
 }
 
 #[test]
-fn the_three_commands_list_both_options_and_read_no_configuration() {
+fn the_three_commands_list_the_options_and_read_no_configuration() {
     let Some(site) = Site::new("config=/nonexistent/client.toml") else { return };
     for command in COMMANDS {
         let output = site.run(command, &["--help"], &[]);
         let help = String::from_utf8_lossy(&output.stdout);
-        for option in ["--bmc-kernel=NAME", "--bmc-image=NAME", "[bare-metal container]"] {
+        for option in [
+            "--bmc-kernel=NAME",
+            "--bmc-image=IMAGE",
+            "--bmc-node-image=NAME",
+            "--bmc-root=ram|nfs",
+            "--bmc-mounts=SRC:DST[:ro],...",
+            "--bmc-entrypoint",
+            "[bare-metal container]",
+        ] {
             assert!(help.contains(option), "{command}: {help}");
         }
         assert!(output.stderr.is_empty(), "{command}: {output:?}");
@@ -82,8 +90,8 @@ fn the_three_commands_list_both_options_and_read_no_configuration() {
 fn wrong_values_are_refused_with_a_sentence() {
     let Some(site) = Site::new("") else { return };
     for command in COMMANDS {
-        let text = site.refused(command, &["--bmc-image=docker://x", "job.sh"], &[]);
-        assert!(text.contains("\"docker://x\" is a reference to an application image"), "{text}");
+        let text = site.refused(command, &["--bmc-image=docker://X", "job.sh"], &[]);
+        assert!(text.contains("--bmc-image: image reference \"X\" is not valid"), "{text}");
         assert!(text.contains("Invalid --bmc-image argument"), "{text}");
         let text = site.refused(command, &["--bmc-kernel=../x", "job.sh"], &[]);
         assert!(text.contains("--bmc-kernel: kernel name \"../x\" is not valid"), "{text}");
@@ -139,4 +147,57 @@ fn bootsrv_is_asked_for_its_list_and_its_opinion() {
     }
     let text = site.refused("sbatch", &["--bmc-kernel=6.2", "job.sh"], &[]);
     assert!(text.contains("[bare-metal container] no kernel \"6.2\". Try 6.1."), "{text}");
+}
+
+#[test]
+fn a_file_is_sent_before_the_choice_is_checked() {
+    let answer = |seen: &Seen| match (seen.method.as_str(), seen.path.as_str()) {
+        ("GET", _) => (200, "null".to_owned()),
+        ("PUT", path) => {
+            let digest = path.rsplit('/').next().unwrap();
+            (200, serde_json::json!({"sha256": digest, "bytes": 3}).to_string())
+        }
+        _ => {
+            let refused = ApiError::new(ErrorKind::User, "not that one");
+            (404, serde_json::to_string(&refused).unwrap())
+        }
+    };
+    let Some(server) = TestServer::start(answer).unwrap() else { return };
+    let Some(site) = Site::new("config=FOLDER/client.toml") else { return };
+    let own = std::os::unix::fs::MetadataExt::uid(&site.0.path().metadata().unwrap());
+    let config = format!("{}slurm_user = \"{own}\"\n", server.client_toml());
+    write(&site.0, "client.toml", &config);
+    write(&site.0, "x.sif", "abc");
+    let text = site.refused("sbatch", &["--bmc-image=sif:x.sif", "job.sh"], &[]);
+    assert!(text.contains("not that one"), "{text}");
+    let seen = server.seen();
+    let asked: Vec<&str> = seen.iter().map(|seen| seen.method.as_str()).collect();
+    assert_eq!(asked, ["GET", "PUT", "POST"]);
+    assert_eq!(seen[1].body, b"abc");
+    // SHA-256 of "abc" (FIPS 180-4).
+    let pin = "@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let check = String::from_utf8_lossy(&seen[2].body).into_owned();
+    let whole = format!("sif:{}/x.sif{pin}", site.0.path().canonicalize().unwrap().display());
+    assert!(check.contains(&whole), "{check}");
+
+    // The registry's password goes along, and only sealed.
+    std::fs::create_dir(site.0.path().join(".docker")).unwrap();
+    write(&site.0, ".docker/config.json", r#"{"auths":{"r.io":{"auth":"YTpi"}}}"#);
+    let home = [("HOME", site.0.path().to_str().unwrap())];
+    site.refused("sbatch", &["--bmc-image=docker://r.io/x", "job.sh"], &home);
+    let check = String::from_utf8_lossy(&server.seen()[3].body).into_owned();
+    assert!(check.contains("\"credential\":\"MUNGE:") && !check.contains("YTpi"), "{check}");
+
+    let text = site.refused("sbatch", &["--bmc-image=sif:y.sif", "job.sh"], &[]);
+    assert!(text.contains("sif:y.sif cannot be found"), "{text}");
+    let text = site.refused("sbatch", &["--bmc-mounts=/a:/b", "job.sh"], &[]);
+    assert!(text.contains("--bmc-mounts is about a container image, and none was"), "{text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_sent_ends_the_submission() {
+    let Some(site) = Site::new("config=/nonexistent/client.toml") else { return };
+    write(&site.0, "x.sif", "abc");
+    let text = site.refused("srun", &["--bmc-image=sif:x.sif", "true"], &[]);
+    assert!(text.contains("the image cannot be sent: cannot read /nonexistent"), "{text}");
 }
