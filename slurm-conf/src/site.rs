@@ -51,6 +51,9 @@ pub struct Site {
     /// Mounts every node gets.
     #[serde(default, rename = "mount")]
     pub mounts: Vec<Mount>,
+    /// `[application_images]` of bootsrv.toml but `prepare_seconds`, word for word: bootsrv checks it.
+    #[serde(default)]
+    pub application_images: toml::Table,
 }
 
 /// The Slurm side.
@@ -222,6 +225,10 @@ pub struct Timeouts {
     pub register_seconds: u32,
     /// For a power command to show its effect.
     pub power_seconds: u32,
+    /// For an application image to be pulled and converted, beside the boot.
+    pub prepare_seconds: u32,
+    /// From the registration, or from there, to the image being set up on the node.
+    pub image_seconds: u32,
     /// Starts of a job on faulty nodes before it is held.
     pub tries_max: u32,
 }

@@ -1,10 +1,15 @@
-//! The figures of a boot, measured on a virtual cluster of its own: `vcluster-bench boot`, which
-//! `cargo xtask bench boot` builds and runs. Ratios compare things measured in the same run.
+//! The figures of a boot and of an image, measured on a virtual cluster of its own: `vcluster-bench boot`
+//! and `vcluster-bench image`, which `cargo xtask bench` builds and runs. Ratios compare things measured
+//! in the same run.
 
 mod boot;
+mod enter;
 mod figure;
+mod formats;
 mod hooks;
+mod image;
 mod least;
+mod memory;
 mod ours;
 mod output;
 mod report;
@@ -12,7 +17,6 @@ mod watch;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use ours::Boot;
 use output::Measured;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +24,7 @@ use std::time::Instant;
 use tests::cluster::site::{DEFAULT_KERNEL, IMAGE};
 use tests::cluster::{Cluster, Options};
 use tests::floor::Floor;
-use tests::product::{self, Assets};
+use tests::product::{self, Assets, registry};
 
 /// Measure the product on a virtual cluster, and print figures with their goals.
 #[derive(Debug, Parser)]
@@ -68,15 +72,50 @@ enum What {
         #[arg(long)]
         json: bool,
         /// The run directory; removed at the end.
-        #[arg(long, default_value = "/var/tmp/bare-metal-container/bench")]
+        #[arg(long, default_value = DIR)]
+        dir: PathBuf,
+    },
+    /// How long it takes from a registry to an image that nodes can have, and what a task pays to enter it
+    ///
+    /// Images of real packages' files (500 MB, 2 GB, and the first with a layer more) in a registry on the
+    /// same machine; ours is `bmc image pull` by a bootsrv that has nothing of it, the others are skopeo
+    /// copy, umoci unpack and mksquashfs or mkfs.erofs, one after the other, in turns with ours.
+    ///
+    /// memory            the resident sizes of a program and of all that it starts, added up, every 20 ms
+    /// entering          a step of 64 tasks on one node, inside and outside, divided by 64
+    #[command(verbatim_doc_comment)]
+    Image {
+        /// How often each is measured; the median counts.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+        repeats: u32,
+        /// Which images besides the derived one.
+        #[arg(long, value_delimiter = ',', default_values = image::SIZES, value_parser = image::SIZES)]
+        sizes: Vec<String>,
+        /// Measure what else a layer could be made into, too, with the small image: squashfs and erofs,
+        /// to make, in size, and read here and there.
+        #[arg(long)]
+        formats: bool,
+        /// Print one JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// The run directory; removed at the end.
+        #[arg(long, default_value = DIR)]
         dir: PathBuf,
     },
 }
 
+const DIR: &str = "/var/tmp/bare-metal-container/bench";
+
 fn main() -> ExitCode {
-    let Arguments { what: What::Boot { repeats, nodes, kernel, hook_runs, json, dir } } =
-        Arguments::parse();
-    match run(&Wanted { repeats, nodes, kernel, hook_runs, dir }) {
+    let (measured, json) = match Arguments::parse().what {
+        What::Boot { repeats, nodes, kernel, hook_runs, json, dir } => {
+            (run(&Wanted { repeats, nodes, kernel, hook_runs, dir }), json)
+        }
+        What::Image { repeats, sizes, formats, json, dir } => {
+            (run_image(repeats, &sizes, formats, &dir), json)
+        }
+    };
+    match measured {
         Ok(measured) => {
             if json {
                 println!("{}", measured.json());
@@ -102,20 +141,55 @@ struct Wanted {
 
 fn run(wanted: &Wanted) -> Result<Measured> {
     let most = wanted.nodes.iter().copied().max().unwrap_or(1);
-    let options =
-        Options { dir: wanted.dir.clone(), nodes: most, fresh: true, ..Options::default() };
-    let (assets, programs) = (Assets::beside(&options.program_dir), options.program_dir.clone());
+    on_cluster(&wanted.dir, most, |cluster, assets, say| {
+        let programs = Options::default().program_dir;
+        measure(cluster, assets, &programs, wanted, say)
+    })
+}
+
+/// Brings a cluster of its own up, measures, and removes it.
+fn on_cluster(
+    dir: &Path,
+    nodes: u8,
+    measure: impl FnOnce(&Cluster, &Assets, &dyn Fn(&str)) -> Result<Measured>,
+) -> Result<Measured> {
+    let options = Options { dir: dir.to_owned(), nodes, fresh: true, ..Options::default() };
+    let assets = Assets::beside(&options.program_dir);
     let before = load();
     let start = Instant::now();
     let say = |what: &str| eprintln!("{:6.1} s  {what}", start.elapsed().as_secs_f64());
-    say(&format!("starting a virtual cluster of {most} nodes"));
+    say(&format!("starting a virtual cluster of {nodes} node(s)"));
     let cluster = product::up(options, &assets).context("bringing the cluster up")?;
-    let measured = measure(&cluster, &assets, &programs, wanted, &say);
+    let measured = measure(&cluster, &assets, &say);
     cluster.down()?;
     let (mut measured, after) = (measured?, load());
-    std::fs::remove_dir_all(&wanted.dir)?;
+    std::fs::remove_dir_all(dir)?;
     measured.load = format!("load of the host (1 min): {before} before, {after} after");
     Ok(measured)
+}
+
+fn run_image(repeats: u32, sizes: &[String], formats: bool, dir: &Path) -> Result<Measured> {
+    on_cluster(dir, 1, |cluster, assets, say| {
+        say("pushing the images");
+        let bench = image::Bench::start(cluster, &assets.directory.join("bench"), sizes)?;
+        let mut goals = Vec::new();
+        for name in sizes.iter().map(String::as_str).chain([image::DERIVED]) {
+            let mut measured = Vec::new();
+            for repeat in 1..=repeats {
+                say(&format!("repeat {repeat}: {name}"));
+                measured.push(told(say, bench.measure(name)));
+            }
+            goals.extend(image::figures(name, &measured));
+            if formats && name == image::SIZES[0] {
+                say("other formats");
+                goals.extend(bench.formats()?);
+            }
+        }
+        say("entering an image");
+        let system = registry::push(cluster, &assets.images(), "systemd", registry::TAG)?;
+        goals.extend(enter::figures(cluster, &system, repeats.max(5))?);
+        Ok(Measured { goals, ..Measured::default() })
+    })
 }
 
 fn measure(
@@ -153,9 +227,9 @@ fn measure(
     Ok(Measured { load: String::new(), goals, stages, steps, least })
 }
 
-/// A boot that failed is said at once, and is the reason why its figures are unknown.
-fn told(say: &dyn Fn(&str), boot: Result<Boot>) -> Result<Boot, String> {
-    boot.map_err(|error| {
+/// A repeat that failed is said at once, and is the reason why its figures are unknown.
+fn told<T>(say: &dyn Fn(&str), repeat: Result<T>) -> Result<T, String> {
+    repeat.map_err(|error| {
         let reason = format!("{error:#}");
         say(&reason);
         reason

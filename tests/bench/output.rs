@@ -4,13 +4,13 @@ use crate::figure::Figure;
 use serde_json::json;
 
 /// All figures of one run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Measured {
     /// What the host did besides.
     pub(crate) load: String,
     /// The figures.
     pub(crate) goals: Vec<Figure>,
-    /// Time of each stage.
+    /// Time of each stage of a boot; this and what follows are empty for images.
     pub(crate) stages: Vec<Figure>,
     /// Each step of one node alone, since power on.
     pub(crate) steps: Vec<Figure>,
@@ -24,6 +24,9 @@ impl Measured {
         println!("simulated nodes: QEMU in software emulation; {}", self.load);
         println!("{:<66} {:>9}  {:<17} {:<9}", "FIGURE", "MEDIAN", "RANGE", "GOAL");
         self.goals.iter().chain(&self.stages).for_each(|figure| println!("{}", figure.line()));
+        if self.steps.is_empty() {
+            return;
+        }
         println!("\nOne node alone, since power on (median, range) and since the line before:");
         let mut before = Some(0.0);
         for step in &self.steps {

@@ -1,16 +1,28 @@
-//! The end of the cluster: what `down` leaves on the machine.
+//! The end of the cluster: what `down` leaves on the machine, and what a next life finds.
 
+use crate::case::{Case, ensure_contains};
 use anyhow::{Context, Result, ensure};
-use tests::cluster::Cluster;
 use tests::cluster::holder::Holder;
 use tests::cluster::layout::RunDir;
+use tests::cluster::{Cluster, Options};
 use tests::process;
+use tests::product::{self, Assets};
 
 /// Namespaces that the cluster has of its own.
 const KINDS: [&str; 5] = ["net", "pid", "mnt", "uts", "ipc"];
 /// Some of the programs that are inside while it is up.
 const INSIDE: [&str; 6] =
     ["vcluster-init", "munged", "slurmctld", "bootsrv", "ipmi_sim", "dnsmasq"];
+
+/// A second life in the same directory has what the first one imported, and runs a job.
+pub(crate) fn and_up_again(cluster: Cluster, options: Options, assets: &Assets) -> Result<Cluster> {
+    cluster.down()?;
+    let cluster = product::up(options, assets)?;
+    let case = Case::new(&cluster);
+    ensure_contains(&case.run(&["--bmc-kernel=thp-off"], "uname -n")?, "n")?;
+    case.tidy()?;
+    Ok(cluster)
+}
 
 /// `down` leaves no process in any of the cluster's namespaces, none that names its directory, and
 /// no mount; what it wrote is in one directory. After a failure that is kept.

@@ -4,8 +4,8 @@ use crate::case::{BOOT_SECONDS, Case, ensure_contains};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
-use tests::product::{bmc, check, wait_until};
+use std::time::Instant;
+use tests::product::check;
 
 const SHOW_THP: &str =
     "cat /sys/kernel/mm/transparent_hugepage/enabled; uname -nr; env | grep ^BMC_ || true";
@@ -109,21 +109,17 @@ pub(crate) fn settings_are_effective(case: &Case<'_>) -> Result<()> {
     let result = BASES.iter().try_for_each(|(arguments, jobs)| {
         let base = usual.replacen(r#""transparent_hugepage=madvise""#, arguments, 1);
         ensure!(base != usual, "the base is written another way now: {usual}");
-        restart_bootsrv_with(case, &path, &base)?;
+        restart_with(case, &path, &base)?;
         on_base(case, jobs).with_context(|| format!("on the base {arguments}"))
     });
-    restart_bootsrv_with(case, &path, &usual)?;
+    restart_with(case, &path, &usual)?;
     result
 }
 
-fn restart_bootsrv_with(case: &Case<'_>, path: &Path, config: &str) -> Result<()> {
+fn restart_with(case: &Case<'_>, path: &Path, config: &str) -> Result<()> {
     case.wait_all_off()?;
     fs::write(path, config)?;
-    case.cluster.stop_service("bootsrv", "TERM")?;
-    case.cluster.start_service("bootsrv")?;
-    wait_until(Duration::from_secs(20), "bootsrv answers", || {
-        Ok(bmc(case.cluster, &["node", "list"])?.status.success())
-    })
+    case.restart_bootsrv()
 }
 
 fn on_base(case: &Case<'_>, jobs: &[OnBase]) -> Result<()> {

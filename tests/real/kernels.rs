@@ -89,7 +89,7 @@ pub(crate) fn reimport_leaves_a_boot_alone(case: &Case<'_>) -> Result<()> {
     ensure_contains(&case.output(job), "-cloud-amd64")?;
 
     let after = case.json(&["image", "show", "moving"])?;
-    ensure!(before.get("sha256") != after.get("sha256"), "the image was not replaced");
+    ensure!(before.get("layers") != after.get("layers"), "the image was not replaced");
     let shown = check(bmc(case.cluster, &["kernel", "show", "moving"])?)?;
     ensure_contains(&shown, "9.9.9-useless")?;
     case.wait_all_off()?;

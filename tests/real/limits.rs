@@ -21,7 +21,7 @@ pub(crate) fn unknown_kernel_is_refused(case: &Case<'_>) -> Result<()> {
         &["thp-of", "thp-off", "--bmc-kernel=help"],
     )?;
     ensure_refused(&submit(&["--bmc-kernel=../x"])?, &["bmc-kernel"])?;
-    ensure_refused(&submit(&["--bmc-image=docker://ubuntu:24.04"])?, &["application image"])?;
+    ensure_refused(&submit(&["--bmc-image=http://ubuntu:24.04"])?, &["it begins with docker://"])?;
     ensure_refused(&submit(&["--bmc-image=nothing"])?, &["nothing", "--bmc-image=help"])?;
     let listed = check(submit(&["--bmc-kernel=help"])?)?;
     ensure_contains(&listed, "thp-off")?;

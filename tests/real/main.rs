@@ -12,6 +12,13 @@ mod faults;
 mod hooks;
 mod hub;
 mod idle;
+mod image_catalog;
+mod image_files;
+mod image_hostile;
+mod image_mounts;
+mod image_mpi;
+mod image_registry;
+mod images;
 mod jobs;
 mod kernels;
 mod limits;
@@ -86,6 +93,24 @@ const CASES: &[(&str, Test)] = &[
     ("log_goes_to_syslog", syslog::log_goes_to_syslog),
     ("lost_words_are_made_good", lost::lost_words_are_made_good),
     ("node_is_reset_in_use", lost::node_is_reset_in_use),
+    ("three_images_on_two_kernels", images::three_images_on_two_kernels),
+    ("image_script_runs_inside", images::a_script_runs_inside),
+    ("image_terminal", images::a_terminal_inside),
+    ("image_says_how_it_is_run", images::an_image_says_how_it_is_run),
+    ("image_mounts_are_the_sites_to_allow", image_mounts::mounts_are_the_sites_to_allow),
+    ("image_root_on_nfs", image_mounts::root_on_nfs),
+    ("image_mpi_on_two_nodes", image_mpi::mpi_on_two_nodes),
+    ("image_gives_no_rights", image_hostile::an_image_gives_no_rights),
+    ("bad_image_holds_the_job", image_hostile::a_bad_image_holds_the_job),
+    ("tricky_image_is_whole", image_hostile::a_tricky_image_is_whole),
+    ("image_from_each_kind_of_file", image_files::each_kind_of_file_runs),
+    ("image_in_a_closed_registry", image_registry::a_closed_registry_wants_a_login),
+    ("image_registry_is_away", image_registry::a_registry_that_is_away),
+    ("image_pull_goes_on_after_a_kill", image_registry::a_slow_pull_goes_on_after_a_kill),
+    ("image_is_pulled_once", image_registry::two_jobs_pull_once),
+    ("requeued_job_keeps_its_image", image_registry::a_requeued_job_keeps_its_image),
+    ("images_are_managed", image_catalog::images_are_managed),
+    ("node_image_from_a_registry_boots", image_catalog::node_image_from_a_registry_boots),
     ("no_secret_is_seen", secrets::no_secret_is_seen),
     ("energy_agrees_with_the_truth", energy::agrees_with_the_truth),
 ];
@@ -113,7 +138,7 @@ fn run(filters: &[String]) -> Result<usize> {
     let options = Options { dir: dir.clone().into(), nodes: NODES, ..Options::default() };
     let assets = Assets::beside(&options.program_dir);
     let start = Instant::now();
-    let cluster = product::up(options, &assets).context("bringing the cluster up")?;
+    let cluster = product::up(options.clone(), &assets).context("bringing the cluster up")?;
     println!("cluster up after {:.1} s in {dir}", start.elapsed().as_secs_f64());
     let mut failed = 0;
     for (name, test) in CASES.iter().filter(|case| wanted(case.0, filters)) {
@@ -128,6 +153,15 @@ fn run(filters: &[String]) -> Result<usize> {
             }
         }
     }
+    let name = "second_life_in_the_same_directory";
+    let cluster = if wanted(name, filters) {
+        let start = Instant::now();
+        let again = down::and_up_again(cluster, options, &assets).context(name)?;
+        println!("ok      {name} ({:.1} s)", start.elapsed().as_secs_f64());
+        again
+    } else {
+        cluster
+    };
     failed += usize::from(!down::leaves_nothing(cluster, failed)?);
     Ok(failed)
 }

@@ -1,5 +1,5 @@
-//! What the virtual cluster boots: three Debian kernels and a node image, fetched or built once and
-//! kept below `target/assets`.
+//! What the virtual cluster boots and pulls: three Debian kernels, a node image and container images,
+//! fetched or built once and kept below `target/assets`.
 
 use crate::build;
 use crate::run::{output, root, run};
@@ -32,29 +32,83 @@ pub(crate) fn prepare() -> Result<()> {
                 .with_context(|| format!("fetching kernel {name}"))?;
         }
     }
-    node_image()
+    node_image()?;
+    container_images()
 }
+
+/// In the node image beside what every node image has: what Slurm's mpi/pmix loads.
+const NODE_PACKAGES: &str = "libpmix2";
+/// Below the library directory, what that brings and PMIx does without: a third of the image.
+const UNWANTED: [&str; 5] = ["libicu*", "libxml2.so*", "hwloc/*", "libX11*", "libOpenCL*"];
 
 /// Builds the node image, anew when its builder has changed.
 fn node_image() -> Result<()> {
     let image = directory().join("debian12.tar");
-    let stamp = directory().join("debian12.stamp");
-    let builder = ["node-image/init", "node-image/finish", "src/node_image/debian.rs"]
-        .map(|name| std::fs::read_to_string(root().join("bootsrv/artifacts").join(name)));
-    let builder = builder.into_iter().collect::<Result<String, _>>()?;
-    if image.exists() && std::fs::read_to_string(&stamp).is_ok_and(|made_by| made_by == builder) {
+    let builder = ["init", "finish"].map(|name| format!("bootsrv/artifacts/node-image/{name}"));
+    let builder = builder.into_iter().chain(["bootsrv/artifacts/src/node_image/debian.rs".into()]);
+    let unwanted = UNWANTED.map(|name| format!("./usr/lib/x86_64-linux-gnu/{name}"));
+    let maker = format!("{}{NODE_PACKAGES} {}", contents(builder)?, unwanted.join(" "));
+    made_by(&image, &maker, |partial| {
+        // Each cluster adds the plugin as it is built then.
+        let words = ["image", "build", "--no-plugin", "--suite", "bookworm"];
+        let words = words.into_iter().chain(["--package", NODE_PACKAGES, "--output"]);
+        let words = words.map(OsStr::new).chain([partial.as_os_str()]);
+        run(&build::programs().join("bmc").to_string_lossy(), words)?;
+        let words = ["--delete", "--wildcards", "--file"].map(OsStr::new).into_iter();
+        let words = words.chain([partial.as_os_str()]);
+        run("tar", words.chain(unwanted.iter().map(OsStr::new)))
+    })
+}
+
+/// Builds the container images of the cluster cases, anew when anything they are made of has changed.
+fn container_images() -> Result<()> {
+    let sources =
+        ["build", "tricky", "sum.c", "names.c"].map(|name| format!("tests/images/{name}"));
+    let probe = ["main.rs", "tree.rs"].map(|name| format!("tests/probe/src/{name}"));
+    let node_image = "target/assets/debian12.tar";
+    let sources = sources.into_iter().chain(probe).chain([stamp(Path::new(node_image))]);
+    made_by(&directory().join("images"), &contents(sources)?, |partial| {
+        let probe = build::static_program("probe");
+        let words = [probe.as_os_str(), OsStr::new(node_image), partial.as_os_str()];
+        run("tests/images/build", words)
+    })
+}
+
+/// Builds the images of `bench image`: gigabytes, so only for those who measure.
+pub(crate) fn bench_images() -> Result<()> {
+    let source = "tests/images/bench";
+    made_by(&directory().join("bench"), &contents([source.to_owned()])?, |partial| {
+        run(source, [partial])
+    })
+}
+
+/// The texts of these files of ours.
+fn contents(files: impl IntoIterator<Item = String>) -> Result<String> {
+    let read = |file: String| {
+        std::fs::read_to_string(root().join(&file)).with_context(|| format!("reading {file}"))
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// Where it is written what a file was made by.
+fn stamp(file: &Path) -> String {
+    file.with_extension("stamp").to_string_lossy().into_owned()
+}
+
+/// Makes a file or directory unless it was made by just that: whole or not at all.
+fn made_by(to: &Path, maker: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let stamp = stamp(to);
+    if to.exists() && std::fs::read_to_string(&stamp).is_ok_and(|made_by| made_by == maker) {
         return Ok(());
     }
-    let partial = directory().join("debian12.partial.tar");
-    // Each cluster adds the plugin as it is built then.
-    let words =
-        ["image", "build", "--no-plugin", "--suite", "bookworm", "--output"].map(OsStr::new);
-    run(
-        &build::programs().join("bmc").to_string_lossy(),
-        words.into_iter().chain([partial.as_os_str()]),
-    )?;
-    std::fs::rename(partial, image)?;
-    Ok(std::fs::write(stamp, builder)?)
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let partial = to.with_file_name(format!("partial-{name}"));
+    make(&partial).with_context(|| format!("making {}", to.display()))?;
+    if to.is_dir() {
+        std::fs::remove_dir_all(to)?;
+    }
+    std::fs::rename(partial, to)?;
+    Ok(std::fs::write(stamp, maker)?)
 }
 
 fn fetch_kernel(file: &Path, suite: &str, metapackage: &str) -> Result<()> {

@@ -41,7 +41,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
-    /// Measure, and print figures with their goals: `bench boot`; `bench boot --help` says how.
+    /// Measure, and print figures with their goals: `bench boot`, `bench image`; `--help` says how.
     #[command(disable_help_flag = true)]
     Bench {
         /// Passed to `vcluster-bench`.

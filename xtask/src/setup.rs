@@ -1,10 +1,11 @@
 //! The packages of Debian 12 that building and the virtual cluster need.
 
-use crate::run::{output, run_with};
+use crate::run::{output, run as start, run_with};
 use anyhow::{Context, Result, bail};
+use std::path::Path;
 
 /// Package and what it is for.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 38] = [
     ("build-essential", "C libraries inside crates"),
     ("clang", "bindings to Slurm's header"),
     ("libclang-dev", "bindings to Slurm's header"),
@@ -24,8 +25,19 @@ const PACKAGES: [(&str, &str); 27] = [
     ("seabios", "virtual cluster: firmware"),
     ("dnsmasq-base", "virtual cluster: DHCP"),
     ("iproute2", "virtual cluster: networks"),
-    ("mmdebstrap", "the node image"),
+    ("mmdebstrap", "the node image, and the roots of test images"),
     ("squashfs-tools", "the node image and module trees"),
+    ("squashfs-tools-ng", "layers, and images that are a squashfs or SIF file"),
+    ("skopeo", "test images: into a registry"),
+    ("umoci", "test images: made, and unpacked for comparison"),
+    ("docker-registry", "virtual cluster: the registry"),
+    ("openssl", "virtual cluster: the registry's certificate"),
+    ("nfs-ganesha", "virtual cluster: images read over NFS"),
+    ("nfs-ganesha-vfs", "virtual cluster: images read over NFS"),
+    ("libpmix2", "virtual cluster: srun --mpi=pmix"),
+    ("attr", "test images: extended attributes"),
+    ("libcap2-bin", "test images: file capabilities"),
+    ("erofs-utils", "bench image: the other format"),
     ("kmod", "module trees"),
     ("cpio", "tests look into initrds"),
     ("zstd", "tests look into initrds"),
@@ -33,6 +45,10 @@ const PACKAGES: [(&str, &str); 27] = [
     ("curl", "fetching kernels"),
     ("ca-certificates", "fetching kernels"),
 ];
+
+/// Packages of which we want the program and not the daemon, which Debian starts at once where systemd
+/// runs; name of the package and of the unit.
+const DAEMONS: [&str; 4] = ["docker-registry", "nfs-ganesha", "slurmctld", "munge"];
 
 /// Installs what is missing; does nothing when nothing is.
 pub(crate) fn run() -> Result<()> {
@@ -47,8 +63,15 @@ pub(crate) fn run() -> Result<()> {
     }
     let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
     run_with("apt-get", ["update", "-q"], &quiet)?;
-    let arguments = ["install", "-y", "-q", "--no-install-recommends"].into_iter().chain(missing);
-    run_with("apt-get", arguments, &quiet).context("installing packages")
+    let arguments = ["install", "-y", "-q", "--no-install-recommends"].into_iter();
+    run_with("apt-get", arguments.chain(missing.iter().copied()), &quiet)
+        .context("installing packages")?;
+    // One that was there before is somebody's.
+    let ours: Vec<&str> = DAEMONS.into_iter().filter(|name| missing.contains(name)).collect();
+    if ours.is_empty() || !Path::new("/run/systemd/system").exists() {
+        return Ok(());
+    }
+    start("systemctl", ["disable", "--now"].into_iter().chain(ours))
 }
 
 fn missing() -> Result<Vec<&'static str>> {

@@ -69,14 +69,15 @@ fn check_file(file: &str, text: &str, broken: &mut Vec<String>) {
 }
 
 /// Which of our crates each of our crates may use (ARCHITECTURE.md).
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 18] = [
     ("protocol", &[]),
     ("munge", &[]),
     ("energy", &["protocol"]),
     ("ipmi", &[]),
     ("artifacts", &["protocol"]),
     ("bootsrv-client", &["protocol", "munge"]),
-    ("bootsrv", &["protocol", "munge", "ipmi", "artifacts", "energy"]),
+    ("images", &["protocol", "artifacts"]),
+    ("bootsrv", &["protocol", "munge", "ipmi", "artifacts", "images", "energy"]),
     ("spank-plugin", &["protocol", "bootsrv-client"]),
     ("prolog", &["protocol", "bootsrv-client"]),
     ("epilog", &["protocol", "bootsrv-client"]),
@@ -85,6 +86,7 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("slurm-conf", &["protocol"]),
     ("tests", &["protocol"]),
     ("dcmi-module", &[]),
+    ("probe", &[]),
     ("xtask", &[]),
 ];
 

@@ -48,20 +48,20 @@ pub(super) fn prolog_timeout(site: &LiveSite) -> Vec<Finding> {
     let (Some(client), Some(bootsrv)) = (site.client.get(), site.bootsrv.get()) else {
         return Vec::new();
     };
-    let boot = bootsrv.limits.whole_boot_seconds();
-    if client.prolog_timeout_seconds > boot {
+    let start = bootsrv.whole_start_seconds();
+    if client.prolog_timeout_seconds > start {
         return Vec::new();
     }
     let wrong = format!(
-        "is {}, not above bootsrv's limits for a boot, {boot} together: prolog gives nodes up that are \
-         still booting",
+        "is {}, not above bootsrv's limits for a boot and an application image, {start} together: prolog \
+         gives nodes up that are still on their way",
         client.prolog_timeout_seconds
     );
     let key = "prolog_timeout_seconds";
     vec![Place::client(site, key).error(
         key,
         wrong,
-        format!("{key} = {}", boot.saturating_add(120)),
+        format!("{key} = {}", start.saturating_add(60)),
     )]
 }
 

@@ -42,6 +42,7 @@ power_on_per_second = {}
 firmware_seconds = {}
 boot_seconds = {}
 register_seconds = {}
+image_seconds = {}
 power_seconds = {}
 
 [initrd]
@@ -59,6 +60,7 @@ agent = {}
         limits.firmware_seconds,
         limits.boot_seconds,
         limits.register_seconds,
+        limits.image_seconds,
         limits.power_seconds,
         path(&site.programs.libexec.join("node-agent")),
     )
@@ -72,6 +74,10 @@ agent = {}
     site.partitions.iter().for_each(|partition| partition_table(partition, &mut text));
     site.site_files.iter().for_each(|file| file_table(file, &mut text));
     site.mounts.iter().for_each(|mount| mount_table(mount, &mut text));
+    let mut images = site.application_images.clone();
+    images.insert("prepare_seconds".to_owned(), limits.prepare_seconds.into());
+    let images = [("application_images".to_owned(), toml::Value::Table(images))];
+    write!(text, "\n{}", toml::Table::from_iter(images)).ok();
     text
 }
 

@@ -60,6 +60,9 @@ pub struct Bootsrv {
     /// Upper limits.
     #[serde(default)]
     pub limits: Limits,
+    /// Application images.
+    #[serde(default)]
+    pub application_images: ApplicationImages,
     /// Partitions it manages.
     #[serde(default, rename = "partition")]
     pub partitions: Vec<BootsrvPartition>,
@@ -86,6 +89,20 @@ pub struct BootsrvSlurm {
     pub scontrol: Option<PathBuf>,
 }
 
+/// bootsrv's application images, with its defaults.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default)]
+pub struct ApplicationImages {
+    /// How long a job's nodes wait for theirs, in seconds.
+    pub prepare_seconds: u32,
+}
+
+impl Default for ApplicationImages {
+    fn default() -> Self {
+        Self { prepare_seconds: crate::site::Timeouts::default().prepare_seconds }
+    }
+}
+
 /// bootsrv's limits, in seconds, with its defaults.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default)]
@@ -96,6 +113,8 @@ pub struct Limits {
     pub boot_seconds: u32,
     /// From there to slurmd's registration.
     pub register_seconds: u32,
+    /// From there to the application image being set up.
+    pub image_seconds: u32,
     /// For a power command to show its effect.
     pub power_seconds: u32,
 }
@@ -107,6 +126,7 @@ impl Default for Limits {
             firmware_seconds: timeouts.firmware_seconds,
             boot_seconds: timeouts.boot_seconds,
             register_seconds: timeouts.register_seconds,
+            image_seconds: timeouts.image_seconds,
             power_seconds: timeouts.power_seconds,
         }
     }
@@ -119,6 +139,15 @@ impl Limits {
         self.firmware_seconds
             .saturating_add(self.boot_seconds)
             .saturating_add(self.register_seconds)
+    }
+}
+
+impl Bootsrv {
+    /// The longest that a job's nodes may need, its image included: it is prepared while they boot.
+    #[must_use]
+    pub fn whole_start_seconds(&self) -> u32 {
+        let boot = self.limits.whole_boot_seconds();
+        boot.max(self.application_images.prepare_seconds).saturating_add(self.limits.image_seconds)
     }
 }
 

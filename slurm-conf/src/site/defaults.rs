@@ -65,6 +65,8 @@ impl Default for Timeouts {
             boot_seconds: 120,
             register_seconds: 120,
             power_seconds: 60,
+            prepare_seconds: 600,
+            image_seconds: 300,
             tries_max: 3,
         }
     }

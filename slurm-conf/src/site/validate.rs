@@ -144,11 +144,17 @@ fn server(site: &Site, problems: &mut Problems<'_>) {
 
 fn timeouts(site: &Site, problems: &mut Problems<'_>) {
     let limits = site.timeouts;
+    if site.application_images.contains_key("prepare_seconds") {
+        let instead = "stands in [timeouts]: prolog's and Slurm's limits follow from it";
+        problems.add("[application_images]", 0, "prepare_seconds", instead);
+    }
     let values = [
         ("firmware_seconds", limits.firmware_seconds),
         ("boot_seconds", limits.boot_seconds),
         ("register_seconds", limits.register_seconds),
         ("power_seconds", limits.power_seconds),
+        ("prepare_seconds", limits.prepare_seconds),
+        ("image_seconds", limits.image_seconds),
         ("tries_max", limits.tries_max),
     ];
     for (key, _) in values.into_iter().filter(|(_, value)| *value == 0) {

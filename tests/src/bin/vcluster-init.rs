@@ -19,6 +19,8 @@ use tests::cluster::node::HEAD_NAME;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Where Debian's Slurm looks for plugins.
 const PLUGIN_DIR: &str = "/usr/lib/x86_64-linux-gnu/slurm-wlm";
+/// Where its plugin mpi/pmix looks for PMIx.
+const PMIX_DIR: &str = "/usr/lib/x86_64-linux-gnu/pmix2/lib";
 
 fn main() -> ExitCode {
     match run() {
@@ -49,8 +51,10 @@ fn make_mounts(run: &RunDir) -> anyhow::Result<()> {
     overlay(&run.join("overlay/etc"), "/etc")?;
     overlay(&run.join("overlay/libexec"), "/usr/libexec")?;
     overlay(&run.join("overlay/var-lib"), "/var/lib")?;
-    if Path::new(PLUGIN_DIR).is_dir() {
-        overlay(&run.join("lib"), PLUGIN_DIR)?;
+    for (over, place) in [("lib", PLUGIN_DIR), ("overlay/pmix", PMIX_DIR)] {
+        if Path::new(place).is_dir() {
+            overlay(&run.join(over), place)?;
+        }
     }
     for (from, to) in [
         ("etc-slurm", "/etc/slurm"),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use tests::cluster::layout::DEFAULT_DIR;
 use tests::cluster::{Cluster, Fault, Node, Options};
-use tests::product::{self, Assets, demo};
+use tests::product::{self, Assets, demo, registry};
 
 /// A virtual cluster: real Slurm, QEMU nodes with baseboard controllers, in namespaces of its own.
 #[derive(Debug, Parser)]
@@ -79,6 +79,18 @@ enum Verb {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Start a registry, push the test images into it, and print their references.
+    Registry,
+    /// Start a service that is not there from the start, or again: registry-login, nfs, bootsrv …
+    Start {
+        /// The service; `status` lists those that run.
+        service: String,
+    },
+    /// Stop a service.
+    Stop {
+        /// The service.
+        service: String,
+    },
     /// Give a node a fault: none, ignore-power, no-boot, panic.
     Fault {
         /// The node.
@@ -142,6 +154,15 @@ fn run(Arguments { dir, verb }: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Ipmitool { node, arguments } => {
             return forward(Cluster::attach(&dir)?.ipmitool_command(node, &words(&arguments)));
         }
+        Verb::Registry => {
+            let cluster = Cluster::attach(&dir)?;
+            let layout = Assets::beside(&Options::default().program_dir).images();
+            for image in registry::IMAGES {
+                println!("{}", registry::push(&cluster, &layout, image, registry::TAG)?);
+            }
+        }
+        Verb::Start { service } => Cluster::attach(&dir)?.start_service(&service)?,
+        Verb::Stop { service } => Cluster::attach(&dir)?.stop_service(&service, "TERM")?,
         Verb::Fault { node, fault } => Cluster::attach(&dir)?.fault(node, fault)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! The accounts and host names inside the cluster: pure texts for /etc.
 
 use crate::cluster::node::{HEAD_ADDRESS, HEAD_NAME, Node};
+use crate::cluster::on_demand::REGISTRY_HOST;
 use std::fmt::Write as _;
 
 /// User and group id of munged.
@@ -52,7 +53,7 @@ pub fn group() -> String {
 /// The text of /etc/hosts for a cluster of `count` nodes.
 #[must_use]
 pub fn hosts(count: u8) -> String {
-    let mut text = format!("127.0.0.1 localhost\n{HEAD_ADDRESS} {HEAD_NAME}\n");
+    let mut text = format!("127.0.0.1 localhost\n{HEAD_ADDRESS} {HEAD_NAME} {REGISTRY_HOST}\n");
     for node in Node::first(count) {
         // Writing to a String cannot fail.
         writeln!(text, "{} {node}", node.address()).ok();
@@ -69,6 +70,9 @@ mod tests {
         assert!(passwd().contains("alice:x:2001:2001:alice:/home/alice:/bin/bash\n"));
         assert!(group().ends_with("nogroup:x:65534:\n"));
         assert!(passwd().lines().all(|line| line.split(':').count() == 7));
-        assert_eq!(hosts(2), "127.0.0.1 localhost\n10.77.0.1 head\n10.77.0.11 n1\n10.77.0.12 n2\n");
+        assert_eq!(
+            hosts(2),
+            "127.0.0.1 localhost\n10.77.0.1 head registry\n10.77.0.11 n1\n10.77.0.12 n2\n"
+        );
     }
 }

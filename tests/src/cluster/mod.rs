@@ -12,6 +12,7 @@ pub mod inside;
 pub mod layout;
 pub mod network;
 pub mod node;
+pub mod on_demand;
 pub mod options;
 mod prepare;
 mod programs;
@@ -277,10 +278,12 @@ impl Cluster {
         self.run.node(node).join("console.log")
     }
 
-    /// Whether each service runs, by name.
+    /// Whether each service runs, by name; those on demand only if they do.
     #[must_use]
     pub fn services(&self) -> Vec<(String, bool)> {
-        let all = services::services(&self.run, &self.options).into_iter();
+        let wanted = services::on_demand(&self.run).into_iter();
+        let wanted = wanted.filter(|service| self.inside.is_running(&service.name));
+        let all = services::services(&self.run, &self.options).into_iter().chain(wanted);
         all.map(|service| (service.name.clone(), self.inside.is_running(&service.name))).collect()
     }
 
@@ -293,12 +296,13 @@ impl Cluster {
         self.inside.stop_service(name, signal)
     }
 
-    /// Starts a service again and returns when it answers.
+    /// Starts a service again, or one of [`on_demand`], and returns when it answers.
     ///
     /// # Errors
     /// When there is no such service or it does not come up.
     pub fn start_service(&self, name: &str) -> Result<()> {
-        let mut all = services::services(&self.run, &self.options).into_iter();
+        let all = services::services(&self.run, &self.options).into_iter();
+        let mut all = all.chain(services::on_demand(&self.run));
         let Some(service) = all.find(|service| service.name == name) else {
             let what = format!("service {name:?}");
             return Err(ClusterError::BadOption { what, rule: "there is none".to_owned() });

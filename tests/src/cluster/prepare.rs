@@ -9,6 +9,7 @@ use crate::cluster::layout::{
 };
 use crate::cluster::network;
 use crate::cluster::node::{Hardware, Node};
+use crate::cluster::on_demand;
 use crate::cluster::options::Options;
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,8 @@ use std::process::Command;
 
 /// What belongs to one life of the cluster. `etc`, `etc-slurm`, `state` and `home` belong to the
 /// caller and stay, as do the munge key and the passwords.
-const RESET: [&str; 8] = ["bin", "lib", "log", "spool", "pids", "overlay", "network", "init.ready"];
+const RESET: [&str; 10] =
+    ["bin", "lib", "log", "spool", "pids", "overlay", "network", "registry", "nfs", "init.ready"];
 /// Readable by its owner only.
 const SECRET: u32 = 0o400;
 /// A munge key's length in bytes (munge's own default; its maximum is 1024).
@@ -33,6 +35,7 @@ pub(crate) fn prepare(run: &RunDir, options: &Options) -> Result<()> {
     directories(run)?;
     copy_texts(run, options.nodes)?;
     munge_key(run)?;
+    on_demand::prepare(run)?;
     for (node, hardware) in options.hardware() {
         node_files(run, node, &hardware)?;
     }
@@ -66,6 +69,7 @@ fn directories(run: &RunDir) -> Result<()> {
         ("overlay/etc/bare-metal-container", PUBLIC_DIR),
         ("overlay/libexec/bare-metal-container", PUBLIC_DIR),
         ("overlay/var-lib/bare-metal-container", PUBLIC_DIR),
+        ("overlay/pmix", PUBLIC_DIR),
     ] {
         make_dir(&run.join(name), access)?;
     }
@@ -78,6 +82,9 @@ fn copy_texts(run: &RunDir, count: u8) -> Result<()> {
     write(&run.join("overlay/etc/group"), accounts::group(), PUBLIC)?;
     write(&run.join("overlay/etc/hosts"), &hosts, PUBLIC)?;
     write(&run.join("overlay/etc/hostname"), "head\n", PUBLIC)?;
+    // Slurm's mpi/pmix asks for a name that Debian has in libpmix-dev only.
+    let link = run.join("overlay/pmix/libpmix.so");
+    std::os::unix::fs::symlink("libpmix.so.2", &link).map_err(file("make", &link))?;
     // The same files for the nodes, where the boot server can read them.
     write(&run.join("etc/site/hosts"), &hosts, PUBLIC)?;
     write(&run.join("etc/site/passwd"), accounts::passwd(), PUBLIC)?;

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 /// What the cluster itself cannot do without.
-const NEEDED: [&str; 4] = ["vcluster-init", "vcluster-chassis", "vcluster-power", "slurm-conf"];
+const NEEDED: [&str; 5] =
+    ["vcluster-init", "vcluster-chassis", "vcluster-power", "vcluster-slow", "slurm-conf"];
 /// What is used where it has been built.
 const WANTED: [&str; 8] =
     ["bootsrv", "prolog", "resume", "reboot", "epilog", "suspend", "resume-fail", "bmc"];

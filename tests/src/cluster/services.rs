@@ -3,7 +3,8 @@
 use crate::cluster::error::{ClusterError, Result};
 use crate::cluster::inside::Inside;
 use crate::cluster::layout::{PROGRAM_DIR, RunDir};
-use crate::cluster::node::Node;
+use crate::cluster::node::{HEAD_ADDRESS, Node};
+use crate::cluster::on_demand;
 use crate::cluster::options::Options;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,16 @@ pub(crate) fn services(run: &RunDir, options: &Options) -> Vec<Service> {
     }
     all.push(service("slurmctld", "slurm", &["slurmctld", "-D", "-f", "/etc/slurm/slurm.conf"]));
     all
+}
+
+/// Services that are started only when somebody asks.
+pub(crate) fn on_demand(run: &RunDir) -> Vec<Service> {
+    let service = |one: on_demand::OnDemand| Service {
+        name: one.name.to_owned(),
+        user: "root",
+        words: one.words,
+    };
+    on_demand::all(run).into_iter().map(service).collect()
 }
 
 /// The name of the service that is a node's baseboard controller.
@@ -112,7 +123,14 @@ fn is_ready(run: &RunDir, inside: &Inside, service: &Service) -> Result<bool> {
                 succeeds(&words)
             })
         }
-        _ => Ok(inside.is_running(&service.name)),
+        name => match on_demand::all(run).into_iter().find(|one| one.name == name) {
+            // bash itself opens the connection.
+            Some(one) => {
+                let connect = format!("exec 3<>/dev/tcp/{HEAD_ADDRESS}/{}", one.port);
+                succeeds(&["bash", "-c", &connect])
+            }
+            None => Ok(inside.is_running(name)),
+        },
     }
 }
 

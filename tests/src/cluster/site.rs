@@ -4,6 +4,9 @@
 use crate::cluster::layout::RunDir;
 use crate::cluster::network::{BRIDGE, MANAGEMENT_BRIDGE};
 use crate::cluster::node::{HEAD_ADDRESS, Hardware, Node};
+use crate::cluster::on_demand::{
+    CERTIFICATE, LOGIN_REGISTRY, NFS_PATH, REGISTRY, REGISTRY_HOST, SLOW_REGISTRY, port,
+};
 use crate::cluster::slurm::{CLUSTER_NAME, GENERATED, slurm_memory_mib};
 use std::fmt::Write as _;
 
@@ -58,7 +61,37 @@ target = "/home"
 fstype = "virtiofs"
 "#,
     );
+    text.push_str(&application_images());
     text
+}
+
+/// Application images: the cluster's own registries, and the export that its NFS server has when it is
+/// started.
+fn application_images() -> String {
+    let registry =
+        |name| format!("[application_images.registry.\"{REGISTRY_HOST}:{}\"]", port(name));
+    format!(
+        r#"
+[application_images]
+mounts = ["/home"]
+mounts_allowed = ["/home", "/usr/share"]
+patience_seconds = 10
+tries = 2
+nfs = {{ source = "{HEAD_ADDRESS}:{NFS_PATH}", options = "ro,vers=4.2,proto=tcp,addr={HEAD_ADDRESS}" }}
+
+{}
+insecure = true
+
+{}
+insecure = true
+
+{}
+ca_file = "{CERTIFICATE}"
+"#,
+        registry(REGISTRY),
+        registry(SLOW_REGISTRY),
+        registry(LOGIN_REGISTRY),
+    )
 }
 
 /// Everything but nodes, partitions and files. The limits are an emulated machine's: its firmware
@@ -90,6 +123,8 @@ firmware_seconds = 30
 boot_seconds = 60
 register_seconds = 60
 power_seconds = 12
+prepare_seconds = 120
+image_seconds = 60
 "#
     )
 }

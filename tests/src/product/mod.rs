@@ -4,6 +4,7 @@
 pub mod demo;
 pub mod files;
 pub mod record;
+pub mod registry;
 
 use crate::cluster::site::{DEFAULT_KERNEL, IMAGE};
 use crate::cluster::{Cluster, Options};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 pub struct Assets {
     /// The node agent, statically linked.
     pub agent: PathBuf,
-    /// `NAME.deb` for each kernel, `NAME.tar` for each node image.
+    /// `NAME.deb` for each kernel, `NAME.tar` for each node image, container images in `images`.
     pub directory: PathBuf,
 }
 
@@ -30,6 +31,12 @@ impl Assets {
             agent: target.join("static/x86_64-unknown-linux-gnu/release/node-agent"),
             directory: target.join("assets"),
         }
+    }
+
+    /// The OCI layout of the test images; a tag for each.
+    #[must_use]
+    pub fn images(&self) -> PathBuf {
+        self.directory.join("images")
     }
 }
 
