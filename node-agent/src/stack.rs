@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 /// Most layers, as overlayfs has it (`OVL_MAX_STACK`), with room for the kernel's module tree.
@@ -56,6 +56,13 @@ pub(crate) fn mount_overlay(
         let directory = upper.join(directory);
         fs::create_dir(&directory)?;
         fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
+    }
+    if let Some(top) = count.checked_sub(1) {
+        // What overlayfs shows of the root itself is the upper directory's.
+        let root = fs::metadata(layers.join(top.to_string()))?;
+        let shown = upper.join("files");
+        chown(&shown, Some(root.uid()), Some(root.gid()))?;
+        fs::set_permissions(&shown, Permissions::from_mode(root.mode() & 0o7777))?;
     }
     let over = over.map(|path| path.display().to_string());
     let lower: Vec<_> =

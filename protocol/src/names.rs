@@ -203,11 +203,16 @@ impl FromStr for MacAddress {
         let mut bytes = [0; 6];
         let mut parts = text.split([':', '-']);
         for byte in &mut bytes {
-            let part = parts.next().filter(|p| p.len() == 2).ok_or_else(fail)?;
+            let part = parts.next().filter(|part| is_hex_pair(part)).ok_or_else(fail)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| fail())?;
         }
         if parts.next().is_some() { Err(fail()) } else { Ok(Self(bytes)) }
     }
+}
+
+/// `from_str_radix` alone takes `+f` too.
+fn is_hex_pair(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl TryFrom<String> for MacAddress {
@@ -239,7 +244,7 @@ impl FromStr for Digest {
     type Err = InvalidName;
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let fail = || InvalidName::new("digest", text, "it is 64 hexadecimal digits (SHA-256)");
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(fail());
         }
         let mut bytes = [0; 32];
@@ -327,7 +332,7 @@ mod tests {
         let mac: MacAddress = "52-54-00-AB-00-01".parse().unwrap();
         assert_eq!(mac.to_string(), "52:54:00:ab:00:01");
         for bad in
-            ["52:54:00:ab:00", "52:54:00:ab:00:01:02", "52:54:00:ab:00:zz", "5:54:00:ab:00:011"]
+            ["52:54:00:ab:00", "52:54:00:ab:00:01:02", "52:54:00:ab:00:+1", "5:54:00:ab:00:011"]
         {
             assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
         }
@@ -342,6 +347,8 @@ mod tests {
     fn digests_survive_both_directions() {
         let text = "0123456789abcdef".repeat(4);
         assert_eq!(text.parse::<Digest>().unwrap().to_string(), text);
-        assert!("0".repeat(63).parse::<Digest>().is_err());
+        for bad in ["0".repeat(63), "+f".repeat(32)] {
+            assert!(bad.parse::<Digest>().is_err());
+        }
     }
 }

@@ -69,9 +69,8 @@ impl Derived {
         let boot = timeouts.firmware_seconds + timeouts.boot_seconds + timeouts.register_seconds;
         let resume_timeout = boot + timeouts.power_seconds + MARGIN_SECONDS;
         // Nodes boot while their image is prepared.
-        let prolog_timeout = resume_timeout.max(timeouts.prepare_seconds)
-            + timeouts.image_seconds
-            + MARGIN_SECONDS;
+        let prolog_timeout =
+            resume_timeout.max(timeouts.prepare_seconds) + timeouts.image_seconds + MARGIN_SECONDS;
         Self {
             suspend_timeout: timeouts.power_seconds + 30,
             resume_timeout,

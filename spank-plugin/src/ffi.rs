@@ -69,12 +69,10 @@ extern "C" fn slurm_spank_task_init_privileged(
     arguments: Arguments,
 ) -> c_int {
     with_handle(spank, count, arguments, |context, handle, given| {
-        crate::task_init_privileged(
-            context,
-            &Handle(handle, spank),
-            Path::new(NODE_DIRECTORY),
-            given,
-        );
+        // As the node's first process sees it: slurmd may live in a copy of the node's mounts
+        // (`PrivateTmp=`, job_container/tmpfs), and no copy has the pinned namespace in it.
+        let directory = Path::new("/proc/1/root").join(NODE_DIRECTORY.trim_start_matches('/'));
+        crate::task_init_privileged(context, &Handle(handle, spank), &directory, given);
         After::Continue
     })
 }

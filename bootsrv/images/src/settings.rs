@@ -25,7 +25,7 @@ pub struct Settings {
     pub patience_seconds: u32,
     /// Layers fetched at once, in all images together.
     pub parallel_downloads: usize,
-    /// Layers converted at once, in all images together; mksquashfs itself uses all CPUs.
+    /// Layers converted at once, in all images together; tar2sqfs itself uses all CPUs.
     pub parallel_conversions: usize,
     /// What one layer may hold.
     pub limits: LayerLimits,

@@ -136,6 +136,8 @@ pub(super) fn client(site: &Site) -> String {
          # Jobs of any other partition cost the hooks a look into this file, no network.\n\
          partitions = {}\n\
          scontrol = {}\n\
+         # Who reads the registry logins that users' jobs bring.\n\
+         slurm_user = {}\n\
          # Below PrologEpilogTimeout of slurm.conf.\n\
          prolog_timeout_seconds = {}\n\
          # After so many starts on faulty nodes a job is held.\n\
@@ -144,6 +146,7 @@ pub(super) fn client(site: &Site) -> String {
         site.server.http_port,
         array(site.partitions.iter().map(|partition| partition.name.as_str())),
         path(&site.programs.scontrol),
+        quoted(&site.slurm.user),
         Derived::of(&site.timeouts).prolog_timeout,
         site.timeouts.tries_max,
     )

@@ -107,6 +107,8 @@ fn certificate(run: &RunDir) -> Result<()> {
     let output = Command::new(program)
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
         .args(["-days", "3650", "-subj", &format!("/CN={REGISTRY_HOST}")])
+        // A server's own, not an authority's.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-addext", &format!("subjectAltName=DNS:{REGISTRY_HOST}"), "-keyout"])
         .arg(key)
         .arg("-out")
