@@ -5,13 +5,21 @@ use crate::config::{Config, Initrd};
 use crate::store::Store;
 use artifacts::image::{ImageError, ImageOptions, import_tar};
 use artifacts::kernel::{ImportOptions, KernelError, import_package, rebuild_initrd};
-use artifacts::{Hub as Shelf, Image, Kernel};
+use artifacts::{Hub as Shelf, Image, Kernel, squashfs};
 use images::Images;
 use protocol::error::{ApiError, ErrorKind};
 use protocol::names::{Digest, ImageName, KernelName};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Most answers about modules that are remembered.
+const KNOWN_MODULES_MAX: usize = 1_000;
+/// Longest text of a module tree's tables that is read, in bytes; Debian's have 1 MiB.
+const MODULE_TABLES_BYTES_MAX: u64 = 64 << 20;
 
 /// Kernels and images.
 #[derive(Debug)]
@@ -20,6 +28,8 @@ pub struct Hub {
     application: Images,
     initrd: Initrd,
     certificate: PathBuf,
+    /// What was found in module trees, by their digest and the module's name.
+    modules: Mutex<BTreeMap<(Digest, String), bool>>,
     /// Held while names are resolved and pinned, and while artifacts are deleted.
     pinning: Mutex<()>,
 }
@@ -39,6 +49,7 @@ impl Hub {
             application,
             initrd: config.initrd.clone(),
             certificate: certificate.into(),
+            modules: Mutex::default(),
             pinning: Mutex::default(),
         })
     }
@@ -105,6 +116,34 @@ impl Hub {
     #[must_use]
     pub fn path(&self, sha256: &Digest) -> PathBuf {
         self.shelf.store().path(sha256)
+    }
+
+    /// Whether a kernel has a module, built in or in its tree; `None`: its tree cannot be looked into.
+    /// The first look takes some 10 ms.
+    #[must_use]
+    pub fn has_module(&self, kernel: &Kernel, module: &str) -> Option<bool> {
+        let key = (kernel.modules.sha256, module.to_owned());
+        let mut known = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(&key) {
+            return Some(*known);
+        }
+        match module_files(&self.path(&kernel.modules.sha256), &kernel.release) {
+            Ok(files) => {
+                let file = format!("/{module}.ko");
+                let has = files.lines().any(|line| {
+                    line.split(':').next().is_some_and(|path| path.trim().ends_with(&file))
+                });
+                if known.len() >= KNOWN_MODULES_MAX {
+                    known.clear();
+                }
+                known.insert(key, has);
+                Some(has)
+            }
+            Err(error) => {
+                log::warn!("kernel {}: looking for {module}: {error}", kernel.name);
+                None
+            }
+        }
     }
 
     /// Imports a Debian kernel package.
@@ -174,6 +213,19 @@ impl Hub {
             left_out: self.initrd.left_out.clone(),
         })
     }
+}
+
+/// The tables of a module tree that name every module: one path a line.
+fn module_files(tree: &Path, release: &str) -> anyhow::Result<String> {
+    let directory = format!("usr/lib/modules/{release}");
+    let tables = ["modules.dep", "modules.builtin"].map(|table| format!("{directory}/{table}"));
+    let mut running = squashfs::contents(tree, tables.iter().map(OsStr::new))?;
+    let mut text = String::new();
+    if let Some(output) = running.output() {
+        output.take(MODULE_TABLES_BYTES_MAX).read_to_string(&mut text)?;
+    }
+    running.finish()?;
+    Ok(text)
 }
 
 fn site(error: &(dyn std::error::Error + 'static)) -> ApiError {

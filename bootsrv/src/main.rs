@@ -5,7 +5,8 @@ use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::serve::ListenerExt;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use bootsrv::application::{self, keeping, uploads};
+use bootsrv::application::uploads::{self, Senders};
+use bootsrv::application::{self, fitness, keeping};
 use bootsrv::config::Config;
 use bootsrv::deployment::engine::Engine;
 use bootsrv::deployment::reconciler;
@@ -59,11 +60,14 @@ fn main() -> ExitCode {
 
 fn start(arguments: &Arguments) -> Result<()> {
     let config = Config::read(&arguments.config)?;
+    let missing = fitness::missing_tools();
     if arguments.check {
+        missing.iter().for_each(|missing| eprintln!("bootsrv: warning: {missing}"));
         println!("{} is valid", arguments.config.display());
         return Ok(());
     }
     logging::start(arguments.foreground, arguments.debug)?;
+    missing.iter().for_each(|missing| log::warn!("{missing}"));
     // Every thread of the process may use TLS: one provider for all.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         log::debug!("a TLS provider was installed before");
@@ -111,7 +115,8 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     application::start(Arc::clone(&engine), Arc::clone(&hub));
     keeping::start(Arc::clone(&engine), Arc::clone(&hub));
 
-    let app = App { engine, hub, site, slurm_uid, upload_dir };
+    let senders = Arc::new(Senders::new(config.application_images.site.uploads_at_once));
+    let app = App { engine, hub, site, slurm_uid, senders, upload_dir };
     listen(&config, app, &identity).await
 }
 

@@ -171,6 +171,7 @@ fn the_deadline_names_what_the_image_was_doing() {
         layers_done: 0,
         layers_total: Some(3),
         detail: Some("waiting for the registry".into()),
+        blame: None,
     };
     let booting = JobView { application: Some(application), ..view(JobState::Booting, 1) };
     let (verdict, _, _) = run(|_| Ok(booting.clone()));

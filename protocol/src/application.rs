@@ -2,6 +2,7 @@
 //! the node agent leaves on the node for the plugin.
 
 use crate::boot::ArtifactRef;
+use crate::error::ErrorKind;
 use crate::names::{Digest, InvalidName, JobId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,6 +16,11 @@ pub const APPLICATION_PATH: &str = "/v1/boot/application";
 pub const NODE_DIRECTORY: &str = "/run/bare-metal-container/application";
 /// Below [`NODE_DIRECTORY`]: a [`NodeApplication`]. It is written last: where it is, the rest is.
 pub const NODE_FILE: &str = "application.json";
+/// Longest [`NODE_FILE`], in bytes.
+pub const NODE_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Below [`NODE_DIRECTORY`], empty: bootsrv says that nothing is to be entered in this boot. Every node it
+/// boots has this or [`NODE_FILE`] before slurmd is reported; other nodes have neither.
+pub const NODE_NO_IMAGE_FILE: &str = "none";
 /// Below [`NODE_DIRECTORY`]: the mount namespace with the image as its root, a file of nsfs.
 pub const NODE_NAMESPACE: &str = "mnt";
 /// On the node, and at the same place in the image: [`SLURM_COMMANDS`] for images that have none. The
@@ -216,6 +222,9 @@ pub struct PreparationView {
     pub layers_total: Option<u32>,
     /// Why it failed, or what is being waited for.
     pub detail: Option<String>,
+    /// Whose fault it is that it failed; none if it did not.
+    #[serde(default)]
+    pub blame: Option<ErrorKind>,
 }
 
 /// Where a preparation stands.

@@ -75,6 +75,8 @@ pub const SLURM_ARRAY_TASK_ID: &str = "SLURM_ARRAY_TASK_ID";
 pub const SLURM_HET_JOB_ID: &str = "SLURM_HET_JOB_ID";
 /// Set by slurmctld, trusted, for a component of a heterogeneous job: which one, from 0.
 pub const SLURM_HET_JOB_OFFSET: &str = "SLURM_HET_JOB_OFFSET";
+/// Set by Slurm for the tasks of a heterogeneous job: how many components it has.
+pub const SLURM_HET_SIZE: &str = "SLURM_HET_SIZE";
 /// Set by Slurm for ResumeProgram: a JSON file with the jobs the nodes are wanted for.
 pub const SLURM_RESUME_FILE: &str = "SLURM_RESUME_FILE";
 /// Set by Slurm: the path of its slurm.conf.

@@ -139,7 +139,8 @@ fn pull(image: &ImageReference, server: &impl Server) -> anyhow::Result<(ImageRe
 
 fn failed(view: &PreparationView) -> ApiError {
     let unknown = || format!("image {} cannot be had", view.reference);
-    ApiError::new(ErrorKind::User, view.detail.clone().unwrap_or_else(unknown))
+    let blame = view.blame.unwrap_or(ErrorKind::User);
+    ApiError::new(blame, view.detail.clone().unwrap_or_else(unknown))
 }
 
 fn import(args: &ImageImportArgs, server: &impl Server) -> anyhow::Result<ImageView> {
@@ -183,6 +184,23 @@ fn import_root(name: &ImageName, root: &Path, server: &impl Server) -> anyhow::R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_pull_ends_with_the_code_of_whose_fault_it_is() {
+        let pulling = preparation::tests::pulling();
+        for (blame, exit_code) in [(ErrorKind::User, 2), (ErrorKind::Site, 4)] {
+            let view = PreparationView {
+                detail: Some("no space".into()),
+                blame: Some(blame),
+                ..pulling.clone()
+            };
+            let failure = crate::failure::Failure::of(&failed(&view).into());
+            assert_eq!(
+                (failure.message.as_deref(), failure.exit_code),
+                (Some("bmc: no space"), exit_code)
+            );
+        }
+    }
 
     #[test]
     fn an_archive_is_told_from_a_reference() {

@@ -50,6 +50,7 @@ pub(crate) mod tests {
             layers_done: 3,
             layers_total: Some(5),
             detail: None,
+            blame: None,
         }
     }
 

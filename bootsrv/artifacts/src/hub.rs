@@ -5,7 +5,7 @@
 
 use crate::image::Image;
 use crate::kernel::Kernel;
-use crate::store::{Store, StoreError};
+use crate::store::{Sealed, Store, StoreError};
 use protocol::boot::ArtifactRef;
 use protocol::names::{Digest, ImageName, KernelName};
 use serde::Serialize;
@@ -281,6 +281,11 @@ impl Change<'_> {
     /// Takes a finished file of a scratch directory in.
     pub(crate) fn adopt(&self, file: &Path) -> Result<ArtifactRef, HubError> {
         Ok(self.hub.store.adopt(file)?)
+    }
+
+    /// Takes a file in that is hashed and on the disk already: nobody waits for this change that long.
+    pub(crate) fn publish(&self, sealed: Sealed) -> Result<ArtifactRef, HubError> {
+        Ok(self.hub.store.publish_sealed(sealed)?)
     }
 
     /// Makes or replaces an entry.

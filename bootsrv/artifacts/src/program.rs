@@ -2,6 +2,9 @@
 //!
 //! Standard error is kept for the message of a failure. It must not know what the programs do.
 
+mod confined;
+mod watchdog;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -9,8 +12,11 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use watchdog::Watchdog;
 
+/// The path by which a program opens its standard input anew, from its start.
+pub const STANDARD_INPUT: &str = "/proc/self/fd/0";
 /// Longest part of a program's error output that goes into a message, in bytes; the end counts.
 const MESSAGE_BYTES_MAX: u64 = 600;
 /// Between two looks whether a program has ended.
@@ -25,7 +31,7 @@ const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 #[non_exhaustive]
 pub enum ProgramError {
     /// It is not installed.
-    #[error("{name} is not in /usr/sbin, /usr/bin, /sbin or /bin")]
+    #[error("{name} is not in /usr/sbin, /usr/bin, /sbin or /bin{}", package(name))]
     Missing {
         /// Its name.
         name: String,
@@ -58,12 +64,24 @@ pub enum ProgramError {
     },
 }
 
+/// Which package has a program, where it is not what one would guess, by the name it has in Debian, the
+/// Red Hat family and SUSE.
+fn package(program: &str) -> &'static str {
+    match program {
+        "tar2sqfs" | "sqfs2tar" => ": install the package squashfs-tools-ng",
+        "mksquashfs" | "unsquashfs" | "sqfscat" => ": install the package squashfs-tools",
+        _ => "",
+    }
+}
+
 /// A program about to be run.
 #[derive(Debug)]
 pub struct Program {
     path: PathBuf,
     command: Command,
     limit: Duration,
+    /// The one file it may read.
+    confined_to: Option<File>,
 }
 
 impl Program {
@@ -80,7 +98,7 @@ impl Program {
         let mut command = Command::new(&path);
         command.env_clear().env("PATH", SEARCH_PATH).env("LC_ALL", "C").current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
-        Ok(Self { path, command, limit })
+        Ok(Self { path, command, limit, confined_to: None })
     }
 
     /// Adds arguments.
@@ -95,6 +113,13 @@ impl Program {
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// Lets it have one file that a user made, as its standard input and by [`STANDARD_INPUT`], and as
+    /// little else as possible (see [`confined`]).
+    #[must_use]
+    pub fn confined_to(self, file: File) -> Self {
+        Self { confined_to: Some(file), ..self }
     }
 
     /// Runs it to its end.
@@ -133,25 +158,35 @@ impl Program {
     fn start(mut self, input: Stdio) -> Result<Running, ProgramError> {
         let started = || {
             let errors = tempfile::tempfile()?;
-            let child = self.command.stdin(input).stderr(errors.try_clone()?).spawn()?;
-            Ok((child, errors))
+            self.command.stdin(input).stderr(errors.try_clone()?);
+            let mut child = match &self.confined_to {
+                None => self.command.spawn()?,
+                Some(file) => confined::spawn(self.command.stdin(file.try_clone()?), file)?,
+            };
+            match Watchdog::start(child.id(), self.limit) {
+                Ok(watchdog) => Ok((child, errors, watchdog)),
+                Err(error) => {
+                    watchdog::kill(child.id());
+                    child.wait()?;
+                    Err(error)
+                }
+            }
         };
-        let (child, errors) =
+        let (child, errors, watchdog) =
             started().map_err(|source| ProgramError::Start { path: self.path.clone(), source })?;
-        let deadline = Instant::now() + self.limit;
-        Ok(Running { path: self.path, child, errors, limit: self.limit, deadline, ended: false })
+        Ok(Running { path: self.path, child, errors, limit: self.limit, watchdog })
     }
 }
 
-/// A started program. Dropped before [`Running::finish`], it and its children are killed.
+/// A started program. Dropped before [`Running::finish`], it and its children are killed; so they are
+/// when its time is over, wherever its caller waits then.
 #[derive(Debug)]
 pub struct Running {
     path: PathBuf,
     child: Child,
     errors: File,
     limit: Duration,
-    deadline: Instant,
-    ended: bool,
+    watchdog: Watchdog,
 }
 
 impl Running {
@@ -178,43 +213,48 @@ impl Running {
         let mut told = 0;
         let status = loop {
             let ended = self
-                .child
-                .try_wait()
+                .reap()
                 .map_err(|source| ProgramError::Start { path: self.path.clone(), source })?;
             told += tell_new_lines(&self.errors, told, tell).unwrap_or(0);
             if let Some(status) = ended {
-                self.ended = true;
                 break status;
-            }
-            if Instant::now() >= self.deadline {
-                return Err(ProgramError::TooSlow { path: self.path.clone(), limit: self.limit });
             }
             std::thread::sleep(POLL);
         };
         if status.success() {
             return Ok(());
         }
+        if self.watchdog.state().expired {
+            return Err(ProgramError::TooSlow { path: self.path.clone(), limit: self.limit });
+        }
         let message = last_words(&mut self.errors).unwrap_or_default();
         Err(ProgramError::Failed { path: self.path.clone(), status, message })
     }
 }
 
+impl Running {
+    fn reap(&mut self) -> io::Result<Option<ExitStatus>> {
+        let state = self.watchdog.state();
+        let status = self.child.try_wait()?;
+        if status.is_some() {
+            self.watchdog.reaped(state);
+        }
+        Ok(status)
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.ended {
+        let state = self.watchdog.state();
+        if state.reaped {
             return;
         }
         // The program leads its own process group: its helpers go with it.
-        if let Some(group) =
-            i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw)
-            && let Err(error) =
-                rustix::process::kill_process_group(group, rustix::process::Signal::KILL)
-        {
-            log::warn!("kill {:?}: {error}", self.path);
-        }
+        watchdog::kill(self.child.id());
         if let Err(error) = self.child.wait() {
             log::warn!("wait for {:?}: {error}", self.path);
         }
+        self.watchdog.reaped(state);
     }
 }
 
@@ -239,33 +279,4 @@ fn last_words(errors: &mut File) -> io::Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shell(script: &str, limit: Duration) -> Result<(), ProgramError> {
-        Program::find("sh", limit)?.args(["-c", script]).run()
-    }
-
-    #[test]
-    fn each_line_is_told_once() {
-        let mut lines = Vec::new();
-        let script = "echo one >&2; sleep 0.1; echo two >&2; printf half >&2";
-        let program = Program::find("sh", Duration::from_secs(60)).unwrap().args(["-c", script]);
-        program.run_telling(&mut |line| lines.push(line.to_owned())).unwrap();
-        assert_eq!(lines, ["one", "two"]);
-    }
-
-    #[test]
-    fn failures_are_told_in_one_line_and_slow_programs_are_killed() {
-        let minute = Duration::from_secs(60);
-        shell("true", minute).unwrap();
-        let error = shell("echo 'no  space\nleft' >&2; exit 3", minute).unwrap_err().to_string();
-        assert!(error.ends_with("(exit status: 3): no space left"), "{error}");
-        let error = shell("sleep 50 & wait", Duration::from_millis(50)).unwrap_err();
-        assert!(matches!(error, ProgramError::TooSlow { .. }), "{error}");
-        assert!(matches!(
-            Program::find("no-such-program", minute),
-            Err(ProgramError::Missing { .. })
-        ));
-    }
-}
+mod tests;

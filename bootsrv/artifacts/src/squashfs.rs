@@ -4,8 +4,9 @@
 //! Equal input gives equal bytes, if an archive has an entry for each directory. It must not know what
 //! is inside.
 
-use crate::program::{Program, ProgramError, Running};
+use crate::program::{Program, ProgramError, Running, STANDARD_INPUT};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::num::NonZero;
 use std::path::Path;
 use std::time::Duration;
@@ -81,14 +82,15 @@ pub fn from_layer(output: &Path, level: u8) -> Result<Running, ProgramError> {
         .feed()
 }
 
-/// The tar archive of a whole file system, its root as `./`; nothing of it is mounted.
+/// The tar archive of a whole file system that a user made, its root as `./`; nothing of it is mounted,
+/// and the program is confined to that file.
 ///
 /// # Errors
 /// When the program is not installed or cannot be started.
-pub fn to_tar(source: &Path) -> Result<Running, ProgramError> {
+pub fn to_tar(source: File) -> Result<Running, ProgramError> {
     Program::find("sqfs2tar", LIMIT)?
-        .args(["--no-skip", "--root-becomes", "."])
-        .args([source])
+        .args(["--no-skip", "--root-becomes", ".", STANDARD_INPUT])
+        .confined_to(source)
         .read()
 }
 

@@ -53,6 +53,14 @@ pub enum StoreError {
     },
 }
 
+/// A finished file whose digest is known and whose content is on the disk ([`Store::seal`]).
+#[derive(Debug)]
+pub struct Sealed {
+    path: PathBuf,
+    file: File,
+    artifact: ArtifactRef,
+}
+
 /// The directory of artifacts.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -115,11 +123,29 @@ impl Store {
     /// # Errors
     /// As [`Self::add_file`]; the file stays where it was.
     pub fn adopt(&self, path: &Path) -> Result<ArtifactRef, StoreError> {
-        let file = File::open(path)
-            .map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
+        self.publish_sealed(Self::seal(path)?)
+    }
+
+    /// The slow part of [`Self::adopt`], for those who hold a lock during the rest: hashes a finished
+    /// file, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read or flushed, or is too large.
+    pub fn seal(path: &Path) -> Result<Sealed, StoreError> {
+        let fail = |source| StoreError::Write { path: path.to_owned(), source };
+        let file = File::open(path).map_err(fail)?;
         let (sha256, bytes) = hash(&file, |_| Ok(()))?;
-        self.publish(path, &file, &sha256)?;
-        Ok(ArtifactRef { sha256, bytes })
+        file.sync_all().map_err(fail)?;
+        Ok(Sealed { path: path.to_owned(), file, artifact: ArtifactRef { sha256, bytes } })
+    }
+
+    /// The quick part of [`Self::adopt`].
+    ///
+    /// # Errors
+    /// When the file cannot be renamed; it stays where it was.
+    pub fn publish_sealed(&self, sealed: Sealed) -> Result<ArtifactRef, StoreError> {
+        self.publish(&sealed.path, &sealed.file, &sealed.artifact.sha256)?;
+        Ok(sealed.artifact)
     }
 
     /// On the disk first, then under its name; the name is on the disk when this returns.

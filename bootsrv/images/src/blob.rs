@@ -1,14 +1,14 @@
 //! A layer's packed bytes in a file that grows: one thread writes what is fetched, another one
 //! already reads it.
 //!
-//! The file is named by its digest and survives an interruption; the reader sees its end only when
+//! The file is named by its digest ([`file_name`]) and survives an interruption; the reader sees its end only when
 //! the whole of it has the digest.
 
 use protocol::names::Digest;
 use sha2::{Digest as _, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 const CHUNK_BYTES: usize = 256 << 10;
@@ -60,6 +60,13 @@ pub(crate) enum BlobError {
     },
 }
 
+/// The file of a blob on its way. Registry and size count as well: what one registry lies about, or one
+/// manifest, is in nobody else's way.
+pub(crate) fn file_name(registry: &str, digest: &Digest, size: u64) -> String {
+    let registry = Digest(Sha256::digest(registry).into()).to_string();
+    format!("{digest}-{size}-{}", registry.get(..16).unwrap_or_default())
+}
+
 /// Writes a blob to the end.
 #[derive(Debug)]
 pub(crate) struct BlobWriter {
@@ -75,8 +82,7 @@ pub(crate) struct BlobWriter {
 impl BlobWriter {
     /// Goes on where an earlier try stopped; reads (and hashes) what that one left. `size` is the
     /// blob's.
-    pub(crate) fn open(directory: &Path, digest: &Digest, size: u64) -> Result<Self, BlobError> {
-        let path = directory.join(digest.to_string());
+    pub(crate) fn open(path: PathBuf, digest: &Digest, size: u64) -> Result<Self, BlobError> {
         let open = || {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -208,13 +214,15 @@ fn copy(file: &mut File, mut sink: impl FnMut(&[u8])) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn digest(bytes: &[u8]) -> Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
     fn open(directory: &Path, whole: &[u8]) -> BlobWriter {
-        BlobWriter::open(directory, &digest(whole), whole.len() as u64).unwrap()
+        let path = directory.join(digest(whole).to_string());
+        BlobWriter::open(path, &digest(whole), whole.len() as u64).unwrap()
     }
 
     #[test]
@@ -269,6 +277,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(digest(b"abc").to_string()), b"abcdef").unwrap();
         assert_eq!(open(directory.path(), b"abc").bytes(), 0);
+    }
+
+    #[test]
+    fn lies_about_a_blob_have_a_file_of_their_own() {
+        let name = |registry, size| file_name(registry, &digest(b"abc"), size);
+        assert_ne!(name("r.io", 3), name("r.io", 2));
+        assert_ne!(name("r.io", 3), name("evil.io", 3));
+        assert_eq!(name("r.io", 3), name("r.io", 3));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::error::PrepareError;
 use crate::prepare_file;
 use crate::prepare_layer::Workshop;
 use crate::prepare_registry;
+use crate::prepare_room::Disk;
 use crate::prepared::{PreparedImage, key};
 use crate::progress::Progress;
 use crate::registry::{Pace, Registries};
@@ -17,6 +18,7 @@ use protocol::names::Digest;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -75,6 +77,9 @@ impl Images {
         artifacts: Store,
         settings: Settings,
     ) -> Result<Self, PrepareError> {
+        if let Some(fault) = settings.fault() {
+            return Err(PrepareError::site(format!("[application_images] {fault}")));
+        }
         let pace = Pace::new(&settings);
         Self::open_with(state_dir, artifacts, settings, pace)
     }
@@ -89,6 +94,18 @@ impl Images {
         let workshop = Workshop::open(state_dir, Shelf::open(state_dir, artifacts)?, settings)?;
         let inner = Inner { registries, workshop, running: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The disk that everything here is on.
+    #[must_use]
+    pub fn disk(&self) -> &Disk {
+        &self.inner.workshop.disk
+    }
+
+    /// Has `make_room` called, on a thread that may wait, with the bytes that are missing on the disk
+    /// before anything is refused for it. The first call counts.
+    pub fn on_full_disk(&self, make_room: impl Fn(u64) + Send + Sync + 'static) {
+        self.inner.workshop.disk.on_full(Box::new(make_room));
     }
 
     /// What is prepared.
@@ -130,7 +147,7 @@ impl Images {
         let (sender, result) = watch::channel(None);
         let (inner, key, told) = (self.inner.clone(), request.clone(), progress.clone());
         let task = tokio::spawn(async move {
-            let done = inner.prepare(&request, told).await;
+            let done = inner.prepare_in_time(&request, told).await;
             drop(sender.send(Some(done.map_err(|error| error.about(&request.reference)))));
         });
         let one = Arc::new(Running { progress, result, task: task.abort_handle() });
@@ -140,6 +157,22 @@ impl Images {
 }
 
 impl Inner {
+    /// Nobody's image keeps what others need for ever, however slowly its registry sends it.
+    async fn prepare_in_time(
+        &self,
+        request: &Request,
+        progress: Arc<Progress>,
+    ) -> Result<PreparedImage, PrepareError> {
+        let seconds = self.workshop.settings.pull_seconds;
+        let limit = Duration::from_secs(seconds.into());
+        tokio::time::timeout(limit, self.prepare(request, progress)).await.unwrap_or_else(|_| {
+            Err(PrepareError::site(format!(
+                "it takes longer than {seconds} s (pull_seconds); what was fetched is kept for the next \
+                 try"
+            )))
+        })
+    }
+
     async fn prepare(
         &self,
         request: &Request,

@@ -3,14 +3,21 @@
 use crate::error::PrepareError;
 use crate::format::{self, FileImage, FileLayer};
 use crate::prepare_layer::{Parts, Workshop};
+use crate::prepare_room::Budget;
 use crate::prepared::PreparedLayer;
 use crate::progress::Progress;
+use crate::shelf::Shelf;
 use protocol::image_reference::FileReference;
+use protocol::names::Digest;
+use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
+
+/// Of a file whose bytes are not here: they were never sent, or are gone since.
+const NOT_SENT: &str = "its bytes are not at bootsrv (any more): submit the job again";
 
 /// Converts what is not on the shelf.
 pub(crate) async fn prepare(
@@ -19,7 +26,7 @@ pub(crate) async fn prepare(
     uploaded: Option<&Path>,
     progress: Arc<Progress>,
 ) -> Result<Parts, PrepareError> {
-    let path = uploaded.ok_or_else(|| PrepareError::site("its bytes were not sent"))?.to_owned();
+    let path = uploaded.ok_or_else(|| PrepareError::user(NOT_SENT))?.to_owned();
     let architecture = workshop.settings.architecture.clone();
     let (format, tag) = (file.format, file.tag.clone());
     let image: FileImage = workshop
@@ -32,8 +39,10 @@ pub(crate) async fn prepare(
     }
     let bytes = image.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.bytes));
     progress.announce(bytes, u32::try_from(image.layers.len()).unwrap_or(u32::MAX));
-    let layers = layers(workshop, image.layers, progress).await?;
-    let layers = workshop.complete(layers).await?;
+    let budget = Budget::new(&workshop.settings);
+    budget.check(bytes)?;
+    let layers = layers(workshop, image.layers, progress, &budget).await?;
+    let layers = workshop.complete(layers, &budget).await?;
     Ok(Parts { architecture: image.architecture, layers, config: image.config })
 }
 
@@ -42,12 +51,16 @@ async fn layers(
     workshop: &Workshop,
     layers: Vec<FileLayer>,
     progress: Arc<Progress>,
+    budget: &Arc<Budget>,
 ) -> Result<Vec<PreparedLayer>, PrepareError> {
     let stop = StopOnDrop(Arc::default());
     let mut tasks = JoinSet::new();
     for (at, layer) in layers.into_iter().enumerate() {
         let (workshop, progress, stop) = (workshop.clone(), progress.clone(), stop.0.clone());
-        tasks.spawn(async move { Ok((at, one(&workshop, layer, &progress, stop).await?)) });
+        let budget = budget.clone();
+        tasks.spawn(
+            async move { Ok((at, one(&workshop, layer, (&progress, &budget), stop).await?)) },
+        );
     }
     let mut done = Vec::new();
     while let Some(ended) = tasks.join_next().await {
@@ -62,26 +75,75 @@ async fn layers(
 async fn one(
     workshop: &Workshop,
     layer: FileLayer,
-    progress: &Arc<Progress>,
+    (progress, budget): (&Arc<Progress>, &Budget),
     stop: Arc<AtomicBool>,
 ) -> Result<PreparedLayer, PrepareError> {
+    let layer = Arc::new(layer);
     let diff_id = layer.diff_id;
     let _turn = match diff_id {
         Some(diff_id) => Some(workshop.layer_turn(diff_id).await),
         None => None,
     };
     if let Some(diff_id) = diff_id
-        && let Some(shelved) = workshop.shelved(diff_id).await?
+        && let Some(shelved) = shelved(workshop, &layer, diff_id, &stop).await?
     {
+        budget.take(&shelved)?;
         progress.fetched(layer.bytes);
         progress.layer_done();
         return Ok(shelved);
     }
-    let told = progress.clone();
-    let open = move || Ok(Watched { archive: layer.open()?, progress: told, stop });
-    let converted = workshop.convert(open, diff_id).await?;
+    workshop.require_room(layer.bytes).await?;
+    let (told, packed, opened) = (progress.clone(), Arc::<Packed>::default(), layer.clone());
+    let hashed = diff_id.map(|_| packed.clone());
+    let open = move || Ok(Watched { archive: opened.open()?, progress: Some(told), stop, hashed });
+    let converted = workshop.convert(open, diff_id, budget).await?;
+    if let (Some(diff_id), Some(blob)) = (diff_id, packed.digest()) {
+        workshop.note_blob(diff_id, blob).await?;
+    }
     progress.layer_done();
     Ok(converted)
+}
+
+/// A layer that is on the shelf, if the file holds the bytes that gave it: what it says of itself is
+/// no proof that its sender has them. Hashing is a tenth of the work of converting.
+async fn shelved(
+    workshop: &Workshop,
+    layer: &Arc<FileLayer>,
+    diff_id: Digest,
+    stop: &Arc<AtomicBool>,
+) -> Result<Option<PreparedLayer>, PrepareError> {
+    let (layer, stop) = (layer.clone(), stop.clone());
+    let find = move |shelf: &Shelf| {
+        if shelf.blobs(&diff_id)?.is_empty() || shelf.layer(&diff_id)?.is_none() {
+            return Ok(None);
+        }
+        let packed = Arc::<Packed>::default();
+        let hashed = Some(packed.clone());
+        let mut archive = Watched { archive: layer.open()?, progress: None, stop, hashed };
+        let read = io::copy(&mut archive, &mut io::sink());
+        read.map_err(|error| PrepareError::site(format!("cannot read the file: {error}")))?;
+        let blob = packed.digest();
+        blob.map_or(Ok(None), |blob| shelf.layer_of_blob(&diff_id, &blob))
+    };
+    workshop.with_shelf(find).await
+}
+
+/// The digest of bytes on their way.
+#[derive(Default)]
+struct Packed(Mutex<(Sha256, bool)>);
+
+impl Packed {
+    fn read(&self, bytes: &[u8]) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.update(bytes);
+        state.1 |= bytes.is_empty();
+    }
+
+    /// `None`: they were not read to their end.
+    fn digest(&self) -> Option<Digest> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.1.then(|| Digest(state.0.clone().finalize().into()))
+    }
 }
 
 /// Ends the readers when it is dropped: nobody waits for their work any more.
@@ -93,11 +155,12 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Counts what is read.
+/// Counts and hashes what is read.
 struct Watched {
     archive: Box<dyn Read + Send>,
-    progress: Arc<Progress>,
+    progress: Option<Arc<Progress>>,
     stop: Arc<AtomicBool>,
+    hashed: Option<Arc<Packed>>,
 }
 
 impl Read for Watched {
@@ -106,7 +169,12 @@ impl Read for Watched {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody waits for it any more"));
         }
         let length = self.archive.read(buffer)?;
-        self.progress.fetched(u64::try_from(length).unwrap_or(u64::MAX));
+        if let Some(hashed) = self.hashed.as_ref().filter(|_| !buffer.is_empty()) {
+            hashed.read(buffer.get(..length).unwrap_or_default());
+        }
+        if let Some(progress) = &self.progress {
+            progress.fetched(u64::try_from(length).unwrap_or(u64::MAX));
+        }
         Ok(length)
     }
 }

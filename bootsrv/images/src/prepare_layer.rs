@@ -1,15 +1,16 @@
 //! Layers fetched and converted side by side, each at most once at a time in the whole program.
 
-use crate::blob::{BlobError, BlobWriter};
-use crate::blob_fetch::{self, FetchError};
+use crate::blob::{self, BlobError, BlobWriter, Stop};
+use crate::blob_fetch::{Fetch, FetchError};
 use crate::error::{Blame, PrepareError};
+use crate::prepare_room::{Budget, Disk};
 use crate::prepared::{PreparedImage, PreparedLayer};
 use crate::progress::Progress;
 use crate::registry::Session;
 use crate::registry::manifest::Descriptor;
 use crate::settings::Settings;
 use crate::shelf::Shelf;
-use crate::turns::Turns;
+use crate::turns::{Slots, Turns};
 use protocol::application::ImageConfig;
 use protocol::names::Digest;
 use std::io::Read;
@@ -30,13 +31,17 @@ const BLOB_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) struct Workshop {
     pub(crate) shelf: Shelf,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) disk: Disk,
     blobs: PathBuf,
-    downloads: Arc<Semaphore>,
+    downloads: Slots,
     conversions: Arc<Semaphore>,
-    /// By diff id: a layer that two images share.
-    layers: Turns<Digest>,
-    /// By digest: a file that is written.
-    files: Turns<Digest>,
+    /// Those of [`Self::conversions`] that layers on their way may have: not the last one.
+    streams: Arc<Semaphore>,
+    /// By registry and diff id: a layer that two images share. Of another registry it is another one,
+    /// because that one may be slow.
+    layers: Turns<(String, Digest)>,
+    /// By name: a file that is written.
+    files: Turns<String>,
 }
 
 /// What a preparation finds out about an image.
@@ -59,9 +64,11 @@ impl Workshop {
         })?;
         Ok(Self {
             shelf,
+            disk: Disk::new(state_dir.to_owned(), settings.disk_reserve_bytes),
             blobs,
-            downloads: Arc::new(Semaphore::new(settings.parallel_downloads.max(1))),
+            downloads: Slots::new(settings.parallel_downloads),
             conversions: Arc::new(Semaphore::new(settings.parallel_conversions.max(1))),
+            streams: Arc::new(Semaphore::new(settings.parallel_conversions.saturating_sub(1))),
             layers: Turns::default(),
             files: Turns::default(),
             settings: Arc::new(settings),
@@ -89,22 +96,41 @@ impl Workshop {
         self.with_shelf(move |shelf| shelf.put(&image).map(|()| image)).await
     }
 
-    /// A layer that is on the shelf already.
+    /// A layer that is on the shelf already, and that these packed bytes gave.
     pub(crate) async fn shelved(
         &self,
         diff_id: Digest,
+        blob: Digest,
     ) -> Result<Option<PreparedLayer>, PrepareError> {
-        self.with_shelf(move |shelf| shelf.layer(&diff_id)).await
+        self.with_shelf(move |shelf| shelf.layer_of_blob(&diff_id, &blob)).await
+    }
+
+    /// Notes what gave a layer.
+    pub(crate) async fn note_blob(
+        &self,
+        diff_id: Digest,
+        blob: Digest,
+    ) -> Result<(), PrepareError> {
+        self.with_shelf(move |shelf| shelf.add_blob(&diff_id, blob)).await
     }
 
     /// Adds the layer that mends what the others cannot say alone, if one is needed.
     pub(crate) async fn complete(
         &self,
         layers: Vec<PreparedLayer>,
+        budget: &Budget,
     ) -> Result<Vec<PreparedLayer>, PrepareError> {
-        let limits = self.settings.limits;
+        let (limits, count) = (budget.limits(&self.settings.limits), layers.len());
         let _turn = self.conversion_slot().await;
-        self.with_shelf(move |shelf| shelf.complete(layers, &limits)).await
+        let layers = self.with_shelf(move |shelf| shelf.complete(layers, &limits)).await?;
+        layers.iter().skip(count).try_for_each(|layer| budget.take(layer))?;
+        Ok(layers)
+    }
+
+    /// Waits until the disk has room for so many bytes, as long as making it takes.
+    pub(crate) async fn require_room(&self, bytes: u64) -> Result<(), PrepareError> {
+        let disk = self.disk.clone();
+        self.with_shelf(move |_| disk.require(bytes)).await
     }
 
     /// Converts an archive on a thread of its own.
@@ -112,19 +138,32 @@ impl Workshop {
         &self,
         archive: impl FnOnce() -> Result<R, PrepareError> + Send + 'static,
         diff_id: Option<Digest>,
+        budget: &Budget,
     ) -> Result<PreparedLayer, PrepareError> {
         let slot = self.conversion_slot().await;
-        let limits = self.settings.limits;
-        self.with_shelf(move |shelf| {
-            let _slot = slot;
-            shelf.convert_layer(archive()?, diff_id.as_ref(), &limits)
-        })
-        .await
+        self.convert_in(slot, archive, diff_id, budget).await
     }
 
-    /// Waits until nobody else works at that layer.
+    async fn convert_in<R: Read + Send>(
+        &self,
+        slot: ConversionSlot,
+        archive: impl FnOnce() -> Result<R, PrepareError> + Send + 'static,
+        diff_id: Option<Digest>,
+        budget: &Budget,
+    ) -> Result<PreparedLayer, PrepareError> {
+        let limits = budget.limits(&self.settings.limits);
+        let converted = self.with_shelf(move |shelf| {
+            let _slot = slot;
+            shelf.convert_layer(archive()?, diff_id.as_ref(), &limits)
+        });
+        let layer = converted.await.map_err(|error| budget.explain(&limits, error))?;
+        budget.take(&layer)?;
+        Ok(layer)
+    }
+
+    /// Waits until nobody else works at that layer of a user's file.
     pub(crate) async fn layer_turn(&self, diff_id: Digest) -> OwnedMutexGuard<()> {
-        self.layers.take(diff_id).await
+        self.layers.take((String::new(), diff_id)).await
     }
 
     /// A layer of a registry's image.
@@ -133,16 +172,25 @@ impl Workshop {
         session: &Session,
         blob: &Descriptor,
         diff_id: Digest,
-        progress: &Progress,
+        told: (&Progress, &Budget),
     ) -> Result<PreparedLayer, PrepareError> {
-        let _turn = self.layer_turn(diff_id).await;
-        if let Some(shelved) = self.shelved(diff_id).await? {
+        let (progress, budget) = told;
+        let _turn = self.layers.take((session.registry().to_owned(), diff_id)).await;
+        // An image's configuration may name any layer. It is theirs unfetched only if these very bytes
+        // gave it before, and the registry has them for this user in this repository. Where it does
+        // not say so, the fetch finds out why.
+        if let Some(shelved) = self.shelved(diff_id, blob.digest).await?
+            && session.check_blob(blob).await.is_ok()
+        {
+            budget.take(&shelved)?;
             progress.fetched(blob.size);
             progress.layer_done();
             return Ok(shelved);
         }
+        // The packed bytes until they are converted, and hardly more once they are.
+        self.require_room(blob.size.saturating_mul(2)).await?;
         for fresh in [false, true] {
-            match self.fetch_and_convert(session, blob, diff_id, progress).await {
+            match self.fetch_and_convert(session, blob, diff_id, told).await {
                 // What an earlier run left may be damaged, e.g. by a power failure, and a mirror may
                 // be: once more from the start.
                 Err(LayerFailure::Fetch(FetchError::Blob(BlobError::Digest { resumed })))
@@ -153,6 +201,7 @@ impl Workshop {
                 Err(LayerFailure::Fetch(error)) => return Err(self.said(blob, error)),
                 Err(LayerFailure::Convert(error)) => return Err(error),
                 Ok(layer) => {
+                    self.note_blob(diff_id, blob.digest).await?;
                     progress.layer_done();
                     return Ok(layer);
                 }
@@ -161,49 +210,40 @@ impl Workshop {
         Err(PrepareError::site("a layer was fetched twice in vain"))
     }
 
-    /// Both at once: the archive is read while its file still grows.
+    /// Both at once, if there is a slot for that: the archive is read while its file still grows.
     async fn fetch_and_convert(
         &self,
         session: &Session,
         blob: &Descriptor,
         diff_id: Digest,
-        progress: &Progress,
+        (progress, budget): (&Progress, &Budget),
     ) -> Result<PreparedLayer, LayerFailure> {
-        let turn = self.files.take(blob.digest).await;
-        let slot = self.downloads.clone().acquire_owned().await;
-        let (directory, digest, size) = (self.blobs.clone(), blob.digest, blob.size);
+        let name = blob::file_name(session.registry(), &blob.digest, blob.size);
+        let turn = self.files.take(name.clone()).await;
+        let slot = self.downloads.take(session.registry()).await;
+        let path = self.blobs.join(name);
+        let (file, digest, size) = (path.clone(), blob.digest, blob.size);
         let opened = tokio::task::spawn_blocking(move || {
-            let writer = BlobWriter::open(&directory, &digest, size)?;
+            let writer = BlobWriter::open(file, &digest, size)?;
             Ok((writer.reader()?, writer.stop(), writer))
         });
         let opened: Result<_, BlobError> = joined(opened.await)?;
         let (reader, stop, writer) =
             opened.map_err(|error| LayerFailure::Fetch(FetchError::Blob(error)))?;
-        let mut fetch = pin!(async {
-            let fetched = blob_fetch::fetch(session, blob, writer, progress, turn).await;
-            drop(slot);
-            fetched.map_err(LayerFailure::Fetch)
-        });
-        let mut convert = pin!(self.convert(|| Ok(reader), Some(diff_id)));
-        let converted = tokio::select! {
-            biased;
-            fetched = &mut fetch => {
-                fetched?;
-                convert.await
+        let fetch = Fetch { session, blob, progress, slots: &self.downloads };
+        let fetch = async { fetch.run(writer, slot, turn).await.map_err(LayerFailure::Fetch) };
+        let converted = match self.stream_slot() {
+            None => {
+                fetch.await?;
+                self.convert(|| Ok(reader), Some(diff_id), budget).await
             }
-            converted = &mut convert => {
-                // Bytes are blamed for what they hold only when they are those that were asked for;
-                // a reader that broke off has no reason of its own.
-                let ours = matches!(&converted, Err(error) if error.blame == Blame::Site);
-                if !ours || stop.is_broken() {
-                    fetch.await?;
-                }
-                converted
+            Some(slot) => {
+                let convert = self.convert_in(slot, || Ok(reader), Some(diff_id), budget);
+                both(fetch, convert, &stop).await?
             }
         };
         drop(stop);
         let of_use = matches!(&converted, Err(error) if error.blame == Blame::Site);
-        let path = self.blobs.join(blob.digest.to_string());
         if !of_use && let Err(error) = std::fs::remove_file(&path) {
             log::warn!("removing the blob {}: {error}", path.display());
         }
@@ -225,8 +265,18 @@ impl Workshop {
     }
 
     /// The semaphore is never closed.
-    async fn conversion_slot(&self) -> Option<OwnedSemaphorePermit> {
-        self.conversions.clone().acquire_owned().await.ok()
+    async fn conversion_slot(&self) -> ConversionSlot {
+        ConversionSlot { _any: self.conversions.clone().acquire_owned().await.ok(), _stream: None }
+    }
+
+    /// For a layer on its way, whose registry may keep it waiting: if one is free now, and never the
+    /// last.
+    fn stream_slot(&self) -> Option<ConversionSlot> {
+        let _stream = Some(self.streams.clone().try_acquire_owned().ok()?);
+        Some(ConversionSlot {
+            _any: Some(self.conversions.clone().try_acquire_owned().ok()?),
+            _stream,
+        })
     }
 
     /// The shelf waits for disks and locks: never on a thread that others need.
@@ -237,6 +287,37 @@ impl Workshop {
         let shelf = self.shelf.clone();
         joined(tokio::task::spawn_blocking(move || work(&shelf)).await)?
     }
+}
+
+/// Fetches and converts; gives how the conversion ended.
+async fn both(
+    fetch: impl Future<Output = Result<(), LayerFailure>>,
+    convert: impl Future<Output = Result<PreparedLayer, PrepareError>>,
+    stop: &Stop,
+) -> Result<Result<PreparedLayer, PrepareError>, LayerFailure> {
+    let (mut fetch, mut convert) = (pin!(fetch), pin!(convert));
+    tokio::select! {
+        biased;
+        fetched = &mut fetch => {
+            fetched?;
+            Ok(convert.await)
+        }
+        converted = &mut convert => {
+            // Bytes are blamed for what they hold only when they are those that were asked for;
+            // a reader that broke off has no reason of its own.
+            let ours = matches!(&converted, Err(error) if error.blame == Blame::Site);
+            if !ours || stop.is_broken() {
+                fetch.await?;
+            }
+            Ok(converted)
+        }
+    }
+}
+
+/// Free again when it is dropped.
+struct ConversionSlot {
+    _any: Option<OwnedSemaphorePermit>,
+    _stream: Option<OwnedSemaphorePermit>,
 }
 
 /// What a layer fails of.

@@ -2,6 +2,7 @@
 
 use crate::error::PrepareError;
 use crate::prepare_layer::{Parts, Workshop};
+use crate::prepare_room::Budget;
 use crate::prepared::PreparedLayer;
 use crate::progress::Progress;
 use crate::registry::manifest::{self, Configuration, Descriptor, Document};
@@ -22,8 +23,11 @@ pub(crate) async fn prepare(
     let architecture = &workshop.settings.architecture;
     let (blobs, config) = describe(&session, image, architecture).await?;
     check(&blobs, workshop)?;
-    let layers = layers(workshop, session, &blobs, &config.diff_ids, progress).await?;
-    let layers = workshop.complete(layers).await?;
+    let budget = Budget::new(&workshop.settings);
+    budget.check(blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.size)))?;
+    let parts = blobs.iter().zip(config.diff_ids.iter().copied()).collect();
+    let layers = layers(workshop, session, parts, (progress, budget.clone())).await?;
+    let layers = workshop.complete(layers, &budget).await?;
     Ok(Parts { architecture: config.architecture, layers, config: config.run })
 }
 
@@ -71,26 +75,25 @@ fn check(blobs: &[Descriptor], workshop: &Workshop) -> Result<(), PrepareError> 
 async fn layers(
     workshop: &Workshop,
     session: Session,
-    blobs: &[Descriptor],
-    diff_ids: &[Digest],
-    progress: Arc<Progress>,
+    parts: Vec<(&Descriptor, Digest)>,
+    (progress, budget): (Arc<Progress>, Arc<Budget>),
 ) -> Result<Vec<PreparedLayer>, PrepareError> {
-    let mut order: Vec<(usize, &Descriptor, &Digest)> =
-        blobs.iter().zip(diff_ids).enumerate().map(|(at, (blob, id))| (at, blob, id)).collect();
-    order.sort_by_key(|(_, blob, _)| Reverse(blob.size));
-    let bytes = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
-    progress.announce(bytes, u32::try_from(blobs.len()).unwrap_or(u32::MAX));
+    let bytes = parts.iter().fold(0_u64, |sum, (blob, _)| sum.saturating_add(blob.size));
+    progress.announce(bytes, u32::try_from(parts.len()).unwrap_or(u32::MAX));
+    let mut order: Vec<_> = parts.into_iter().enumerate().collect();
+    order.sort_by_key(|(_, (blob, _))| Reverse(blob.size));
 
     let session = Arc::new(session);
     let mut tasks = JoinSet::new();
-    for (at, blob, diff_id) in order {
-        let (workshop, session, progress) = (workshop.clone(), session.clone(), progress.clone());
-        let (blob, diff_id) = (blob.clone(), *diff_id);
-        tasks.spawn(
-            async move { Ok((at, workshop.layer(&session, &blob, diff_id, &progress).await?)) },
-        );
+    for (at, (blob, diff_id)) in order {
+        let (workshop, session, blob) = (workshop.clone(), session.clone(), blob.clone());
+        let (progress, budget) = (progress.clone(), budget.clone());
+        tasks.spawn(async move {
+            let told = (&*progress, &*budget);
+            Ok((at, workshop.layer(&session, &blob, diff_id, told).await?))
+        });
     }
-    let mut done = Vec::with_capacity(blobs.len());
+    let mut done = Vec::new();
     while let Some(ended) = tasks.join_next().await {
         let ended: Result<(usize, PreparedLayer), PrepareError> =
             ended.map_err(|error| PrepareError::site(format!("bootsrv has a bug: {error}")))?;

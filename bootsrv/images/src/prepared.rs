@@ -7,24 +7,30 @@ use protocol::names::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// What a pinned reference's image is kept by; none: it is not pinned. An archive may hold several
-/// images: there the tag counts too.
+/// What a pinned reference's image is kept by; none: it is not pinned.
 #[must_use]
 pub fn key(image: &ImageReference) -> Option<Digest> {
     let digest = image.digest()?;
-    match image {
-        ImageReference::File(FileReference { tag: Some(tag), .. }) => {
-            Some(Digest(Sha256::digest(format!("{digest} {tag}")).into()))
-        }
-        ImageReference::File(_) | ImageReference::Docker(_) => Some(*digest),
-    }
+    Some(match image {
+        ImageReference::File(FileReference { tag, .. }) => file_key(digest, tag.as_deref()),
+        ImageReference::Docker(_) => *digest,
+    })
+}
+
+/// What the image of a file's bytes is kept by. An archive may hold several images: there the tag
+/// counts too. Not the digest of the bytes itself: they could be the manifest of an image in a
+/// registry, and who has that does not have the image.
+#[must_use]
+pub fn file_key(digest: &Digest, tag: Option<&str>) -> Digest {
+    Digest(Sha256::digest(format!("file {digest} {}", tag.unwrap_or_default())).into())
 }
 
 /// An image as squashfs layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreparedImage {
-    /// What it is kept by ([`key`]): the digest of its manifest, or of the bytes a user sent.
+    /// What it is kept by ([`key`]): the digest of its manifest, or one made of that of the bytes a user
+    /// sent.
     pub digest: Digest,
     /// What it was asked as the last time, pinned.
     pub reference: String,

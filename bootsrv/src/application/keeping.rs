@@ -9,7 +9,7 @@ use artifacts::Image;
 use images::shelf::{GcLimits, Removed};
 use protocol::error::{ApiError, ErrorKind};
 use protocol::names::Digest;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +22,19 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Starts the rounds; they go on for ever.
 pub fn start(engine: Arc<Engine>, hub: Arc<Hub>) {
+    // Weakly: the hub has the images, and the images have this.
+    let (weak_engine, weak_hub) = (Arc::downgrade(&engine), Arc::downgrade(&hub));
+    hub.application().on_full_disk(move |missing| {
+        let (Some(engine), Some(hub)) = (weak_engine.upgrade(), weak_hub.upgrade()) else { return };
+        match make_room(&engine, &hub, missing) {
+            Ok(removed) => {
+                for image in removed {
+                    log::warn!("image {} is removed: the disk is full", image.reference);
+                }
+            }
+            Err(error) => log::error!("making room on the disk: {error}"),
+        }
+    });
     crate::essential::spawn("the keeping of images", async move {
         loop {
             let (engine, hub) = (Arc::clone(&engine), Arc::clone(&hub));
@@ -62,12 +75,29 @@ pub fn collect(
     hub: &Hub,
     older_than: Option<Duration>,
 ) -> Result<Vec<Removed>, ApiError> {
+    remove(engine, hub, &limits(engine, older_than))
+}
+
+/// Removes images that nothing uses, the longest unused first, until so many bytes are free.
+///
+/// # Errors
+/// When the shelf or the store fails.
+pub fn make_room(engine: &Engine, hub: &Hub, bytes: u64) -> Result<Vec<Removed>, ApiError> {
+    let layers = hub.application().shelf().layers().map_err(|error| broken(&error))?;
+    // Equal layers are one file.
+    let files: BTreeMap<Digest, u64> =
+        layers.iter().map(|layer| (layer.squashfs.sha256, layer.squashfs.bytes)).collect();
+    let bytes_max = files.values().sum::<u64>().saturating_sub(bytes);
+    let limits = limits(engine, None);
+    remove(engine, hub, &GcLimits { bytes_max: bytes_max.min(limits.bytes_max), ..limits })
+}
+
+fn remove(engine: &Engine, hub: &Hub, limits: &GcLimits) -> Result<Vec<Removed>, ApiError> {
     let removed = {
         let _kept = hub.keep();
         let in_use = in_use(&engine.store, hub)?;
         let shelf = hub.application().shelf();
-        let limits = limits(engine, older_than);
-        shelf.gc(&limits, &in_use, SystemTime::now()).map_err(|error| broken(&error))?
+        shelf.gc(limits, &in_use, SystemTime::now()).map_err(|error| broken(&error))?
     };
     hub.sweep(&engine.store)?;
     Ok(removed)

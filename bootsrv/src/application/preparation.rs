@@ -1,8 +1,9 @@
 //! How far each image is: written by the service, shown by whoever asks. In memory only: after a
 //! restart the service begins anew with what the store says is wanted.
 
-use images::{Preparation, Progress};
+use images::{Blame, Preparation, PrepareError, Progress};
 use protocol::application::{PreparationState, PreparationView};
+use protocol::error::ErrorKind;
 use protocol::image_reference::ImageReference;
 use protocol::names::Digest;
 use std::collections::{HashMap, VecDeque};
@@ -41,7 +42,7 @@ enum Stage {
     /// Failed, and tried again soon.
     Again(String),
     /// Over, with the reason if it failed.
-    Over(Option<String>),
+    Over(Option<PrepareError>),
 }
 
 impl Board {
@@ -61,7 +62,7 @@ impl Board {
     }
 
     /// It is over: ready, or failed with a reason.
-    pub fn over(&self, image: &ImageReference, failure: Option<String>) {
+    pub fn over(&self, image: &ImageReference, failure: Option<PrepareError>) {
         self.set(image, Stage::Over(failure));
         let mut inner = self.lock();
         let key = super::key(image);
@@ -128,9 +129,10 @@ impl Entry {
                 ..still
             },
             Stage::Over(None) => PreparationView { state: PreparationState::Ready, ..still },
-            Stage::Over(failure) => PreparationView {
+            Stage::Over(Some(failure)) => PreparationView {
                 state: PreparationState::Failed,
-                detail: failure.clone(),
+                detail: Some(failure.reason.clone()),
+                blame: Some(kind(failure.blame)),
                 ..still
             },
         }
@@ -150,6 +152,16 @@ pub fn nothing(state: PreparationState) -> PreparationView {
         layers_done: 0,
         layers_total: None,
         detail: None,
+        blame: None,
+    }
+}
+
+/// Whose fault it is, as the API says it.
+#[must_use]
+pub fn kind(blame: Blame) -> ErrorKind {
+    match blame {
+        Blame::User => ErrorKind::User,
+        Blame::Site => ErrorKind::Site,
     }
 }
 
@@ -284,13 +296,14 @@ mod tests {
     fn what_is_over_is_shown_for_a_while() {
         let board = Board::default();
         for number in 0..=OVER_MAX {
-            board.over(&image(&format!("docker://r.io/x:{number}")), Some("denied".into()));
+            let denied = PrepareError::user("denied");
+            board.over(&image(&format!("docker://r.io/x:{number}")), Some(denied));
         }
         assert!(board.view(&image("docker://r.io/x:0")).is_none(), "the oldest went");
         let view = board.view(&image("docker://r.io/x:1")).unwrap();
         assert_eq!(
-            (view.state, view.detail.as_deref()),
-            (PreparationState::Failed, Some("denied"))
+            (view.state, view.detail.as_deref(), view.blame),
+            (PreparationState::Failed, Some("denied"), Some(ErrorKind::User))
         );
         board.resolving(&image("docker://r.io/x:1"), None);
         let view = board.view(&image("docker://r.io/x:1")).unwrap();

@@ -102,14 +102,11 @@ impl Service {
         Ok(wishes)
     }
 
-    /// Whether the user may have this content: the bytes of a file are known to whoever knows their
-    /// digest, an image in a registry to whom the registry has shown it.
+    /// Whether the user may have this content: they have sent these bytes themselves, or the registry
+    /// has shown them the image. Who only knows a digest may not.
     fn is_admitted(&self, image: &ImageReference, uid: u32) -> Result<bool, StoreError> {
-        match (image, image.digest()) {
-            (ImageReference::File(_), Some(_)) => Ok(true),
-            (ImageReference::Docker(_), Some(digest)) => self.engine.store.is_admitted(uid, digest),
-            (_, None) => Ok(false),
-        }
+        let content = super::admission(image);
+        content.map_or(Ok(false), |content| self.engine.store.is_admitted(uid, &content))
     }
 
     /// The nodes are not kept longer; the pull goes on, for the job's next start.
@@ -173,17 +170,24 @@ impl Service {
 
     async fn resolve(&self, wish: &Wish) -> Result<protocol::names::Digest, PrepareError> {
         let ImageReference::Docker(docker) = &wish.reference else {
-            let text = format!("image {} was not sent to bootsrv", wish.reference);
+            let text = format!("image {} was not sent to bootsrv by its user", wish.reference);
             return Err(PrepareError::user(text));
         };
-        self.engine.images.resolving(&wish.reference, None);
+        self.show(wish, |board, image| board.resolving(image, None));
         let credential = self.credential(wish);
         let images = self.hub.application();
         self.repeatedly(
             || images.resolve(docker, credential.as_ref()),
-            |why| self.engine.images.resolving(&wish.reference, Some(why)),
+            |why| self.show(wish, |board, image| board.resolving(image, Some(why))),
         )
         .await
+    }
+
+    /// What one user asks about a content that others may have is not shown to those.
+    fn show(&self, wish: &Wish, show: impl FnOnce(&super::Board, &ImageReference)) {
+        if wish.admitted || wish.reference.digest().is_none() {
+            show(&self.engine.images, &wish.reference);
+        }
     }
 
     async fn prepare(&self, wish: &Wish) -> Result<PreparedImage, PrepareError> {
@@ -269,7 +273,7 @@ impl Service {
         let nodes = &self.engine.config.application_images.pull.architecture;
         if let Some(own) = image.architecture.as_ref().filter(|own| *own != nodes) {
             let text = format!("image {reference} is for {own}, and this site's nodes are {nodes}");
-            return self.failed(reference, &text);
+            return self.failed(reference, PrepareError::user(text));
         }
         let kept = self.hub.keep();
         if !image.layers.iter().all(|layer| self.hub.path(&layer.squashfs.sha256).exists()) {
@@ -282,12 +286,8 @@ impl Service {
             config: image.config.clone(),
             since_unix_ns: now_unix_ns(),
         };
-        for one in self.waiting(|_, waits| key(waits) == key(reference))? {
-            if let Some(request) = &one.asked.application
-                && self.may_have(request, one.asked.uid)?
-            {
-                store.set_application_image(one.id, &ready)?;
-            }
+        for one in self.waiting_for(reference)? {
+            store.set_application_image(one.id, &ready)?;
         }
         drop(kept);
         self.engine.images.over(reference, None);
@@ -302,21 +302,34 @@ impl Service {
     /// The image cannot be had: whoever waits for it is told why.
     fn refused(&self, wish: &Wish, error: &PrepareError) -> Result<(), StoreError> {
         if wish.admitted {
-            return self.failed(&wish.reference, &error.reason);
+            return self.failed(&wish.reference, error.clone());
         }
-        self.engine.images.over(&wish.reference, Some(error.reason.clone()));
+        self.show(wish, |board, image| board.over(image, Some(error.clone())));
         for one in self.waiting(|uid, reference| uid == wish.uid && reference == &wish.reference)? {
             self.fail(&one, &error.reason)?;
         }
         self.engine.store.forget_credential_of(wish.uid, &wish.reference)
     }
 
-    fn failed(&self, reference: &ImageReference, reason: &str) -> Result<(), StoreError> {
-        self.engine.images.over(reference, Some(reason.to_owned()));
-        for one in self.waiting(|_, waits| key(waits) == key(reference))? {
-            self.fail(&one, reason)?;
+    fn failed(&self, reference: &ImageReference, error: PrepareError) -> Result<(), StoreError> {
+        for one in self.waiting_for(reference)? {
+            self.fail(&one, &error.reason)?;
         }
+        self.engine.images.over(reference, Some(error));
         self.forget(reference)
+    }
+
+    /// The tries that wait for that content and may have it.
+    fn waiting_for(&self, reference: &ImageReference) -> Result<Vec<Try>, StoreError> {
+        let mut tries = Vec::new();
+        for one in self.waiting(|_, waits| key(waits) == key(reference))? {
+            if let Some(request) = &one.asked.application
+                && self.may_have(request, one.asked.uid)?
+            {
+                tries.push(one);
+            }
+        }
+        Ok(tries)
     }
 
     /// No user's credential is kept longer than it is needed.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::application::request::tests::example;
-use crate::application::uploads;
+use crate::application::{keeping, uploads};
 use crate::config::Config;
 use crate::deployment::{Application, State, view};
 use crate::pin::Pin;
@@ -83,11 +83,18 @@ fn upload(service: &Service) -> String {
     format!("dir:/home/alice/root@sha256:{digest}")
 }
 
+/// As if they had sent the bytes.
+fn admit(service: &Service, uid: u32, image: &str) {
+    let content = crate::application::admission(&image.parse().unwrap()).unwrap();
+    service.engine.store.admit(uid, &content, now_unix_ns()).unwrap();
+}
+
 #[tokio::test]
 async fn two_jobs_with_one_file_get_one_image() {
     let (_directory, service) = service();
     let image = upload(&service);
     let now = now_unix_ns();
+    [2001, 2002].iter().for_each(|uid| admit(&service, *uid, &image));
     let tries = [job(&service, 1, 2001, &image, now), job(&service, 2, 2002, &image, now)];
     let works = works(service.wishes().unwrap());
     assert_eq!(works.len(), 1);
@@ -109,9 +116,49 @@ async fn two_jobs_with_one_file_get_one_image() {
 }
 
 #[tokio::test]
+async fn a_job_does_not_get_the_file_of_another_user() {
+    let (_directory, service) = service();
+    let image = upload(&service);
+    admit(&service, 2001, &image);
+    let now = now_unix_ns();
+    let (own, guessed) = (job(&service, 1, 2001, &image, now), job(&service, 2, 2002, &image, now));
+    // The same digest as a registry's image: another content, whoever has the bytes.
+    let manifest = image.replace("dir:/home/alice/root", "docker://r.io/x");
+    let other = job(&service, 3, 2001, &manifest, now);
+    let works = works(service.wishes().unwrap());
+    assert_eq!(works.len(), 3);
+    let wish = |test: &dyn Fn(&Wish) -> bool| works.values().find(|wish| test(wish)).unwrap();
+    service.work(wish(&|wish| wish.uid == 2002)).await;
+    let failure = shown(&service, guessed).failure.unwrap();
+    assert!(failure.hold && failure.reason.contains("was not sent"), "{failure:?}");
+    let view = service.engine.images.view(&image.parse().unwrap());
+    assert!(view.is_none(), "the owner does not see the refusal: {view:?}");
+    service.work(wish(&|wish| wish.admitted)).await;
+    assert_eq!(shown(&service, own).application.unwrap().state, PreparationState::Ready);
+    let image = |id| service.engine.store.one_try(id).unwrap().unwrap().asked.application_image;
+    assert!(image(own).is_some() && image(guessed).is_none() && image(other).is_none());
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_images_that_nothing_uses_and_no_others() {
+    let (_directory, service) = service();
+    let image = upload(&service);
+    admit(&service, 2001, &image);
+    let id = job(&service, 1, 2001, &image, now_unix_ns());
+    service.work(works(service.wishes().unwrap()).values().next().unwrap()).await;
+    let room = || keeping::make_room(&service.engine, &service.hub, u64::MAX).unwrap();
+    assert_eq!(room(), [], "a job uses it");
+    for deployment in service.engine.store.deployments_of_try(id).unwrap() {
+        service.engine.store.change(deployment.id, Some(State::Released), None, &[], 2).unwrap();
+    }
+    assert_eq!(room().len(), 1);
+}
+
+#[tokio::test]
 async fn a_file_that_is_gone_holds_its_job_and_spares_the_node() {
     let (_directory, service) = service();
     let image = format!("sif:/home/alice/x.sif@sha256:{}", Digest([7; 32]));
+    admit(&service, 2001, &image);
     let id = job(&service, 1, 2001, &image, now_unix_ns());
     service.work(works(service.wishes().unwrap()).values().next().unwrap()).await;
     let job = shown(&service, id);
@@ -178,6 +225,7 @@ fn a_job_waits_only_so_long_and_its_pull_goes_on() {
     let (_directory, service) = service();
     let long_ago = now_unix_ns() - 61 * SECOND_NS;
     let image = format!("dir:/r@sha256:{}", Digest([7; 32]));
+    admit(&service, 2001, &image);
     let id = job(&service, 1, 2001, &image, long_ago);
     let wishes = service.wishes().unwrap();
     let failure = shown(&service, id).failure.unwrap();
@@ -191,6 +239,7 @@ fn a_job_waits_only_so_long_and_its_pull_goes_on() {
 fn an_image_for_other_machines_is_refused() {
     let (_directory, service) = service();
     let image = format!("dir:/r@sha256:{}", Digest([7; 32]));
+    admit(&service, 2001, &image);
     let id = job(&service, 1, 2001, &image, now_unix_ns());
     let reference: ImageReference = image.parse().unwrap();
     let prepared = PreparedImage {

@@ -38,6 +38,8 @@ pub struct Site {
     pub upload_bytes: u64,
     /// Most bytes of one user's files that are kept.
     pub upload_bytes_per_user: u64,
+    /// Files that are received at once, of all users; one user sends one at a time.
+    pub uploads_at_once: usize,
     /// Files are deleted when nobody has used them for so many days.
     pub upload_days: u32,
 }
@@ -54,13 +56,14 @@ impl Default for Site {
             prepare_seconds: 600,
             upload_bytes: 16 << 30,
             upload_bytes_per_user: 64 << 30,
+            uploads_at_once: 4,
             upload_days: 7,
         }
     }
 }
 
 /// The keys of [`Site`]; the others are the puller's.
-const SITE_KEYS: [&str; 10] = [
+const SITE_KEYS: [&str; 11] = [
     "root",
     "nfs",
     "mounts",
@@ -70,6 +73,7 @@ const SITE_KEYS: [&str; 10] = [
     "prepare_seconds",
     "upload_bytes",
     "upload_bytes_per_user",
+    "uploads_at_once",
     "upload_days",
 ];
 
@@ -129,6 +133,9 @@ impl Site {
         if self.prepare_seconds == 0 {
             return Some(("prepare_seconds", "0".into(), "would hold every job"));
         }
+        if self.uploads_at_once == 0 {
+            return Some(("uploads_at_once", "0".into(), "would take no file"));
+        }
         None
     }
 }
@@ -182,6 +189,7 @@ mod tests {
             ("root = \"nfs\"", "root"),
             ("tries = 0", "tries"),
             ("prepare_seconds = 0", "prepare_seconds"),
+            ("uploads_at_once = 0", "uploads_at_once"),
         ] {
             assert_eq!(parse(text).unwrap().site.broken().unwrap().0, expected);
         }

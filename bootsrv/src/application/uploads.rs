@@ -4,9 +4,11 @@ use super::settings::Site;
 use crate::clock::SECOND_NS;
 use crate::config::Config;
 use crate::store::{Store, StoreError, Upload};
+use protocol::error::{ApiError, ErrorKind};
 use protocol::names::Digest;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Seconds of a day.
 const DAY_SECONDS: i64 = 86_400;
@@ -21,6 +23,63 @@ pub fn directory(config: &Config) -> PathBuf {
 #[must_use]
 pub fn path(config: &Config, sha256: &Digest) -> PathBuf {
     directory(config).join(sha256.to_string())
+}
+
+/// What the store knows by that somebody has sent the bytes of that digest.
+#[must_use]
+pub fn admission(sha256: &Digest) -> Digest {
+    images::prepared::file_key(sha256, None)
+}
+
+/// Who is sending a file now: one at a time of a user, and a few of all.
+#[derive(Debug)]
+pub struct Senders {
+    now: Mutex<BTreeSet<u32>>,
+    most: usize,
+}
+
+/// A file on its way; over when it is dropped.
+#[derive(Debug)]
+pub struct Sending<'a> {
+    senders: &'a Senders,
+    uid: u32,
+}
+
+impl Senders {
+    /// At most so many at once.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { now: Mutex::default(), most }
+    }
+
+    /// A user begins to send.
+    ///
+    /// # Errors
+    /// When they are sending already, or too many others are.
+    pub fn begin(&self, uid: u32) -> Result<Sending<'_>, ApiError> {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = |text: &str, hint: &str| Err(ApiError::new(ErrorKind::Busy, text).hint(hint));
+        if now.contains(&uid) {
+            return busy(
+                "another image of yours is on its way to the boot server",
+                "Try again when it has arrived.",
+            );
+        }
+        if now.len() >= self.most {
+            return busy(
+                "the boot server is receiving as many images as it takes at once",
+                "Try again in some minutes.",
+            );
+        }
+        now.insert(uid);
+        Ok(Sending { senders: self, uid })
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.senders.now.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.uid);
+    }
 }
 
 /// The digests whose bytes a job or a pull still waits for.
@@ -107,6 +166,21 @@ mod tests {
 
     fn upload(byte: u8, uid: u32, bytes: u64, used_unix_ns: i64) -> Upload {
         Upload { sha256: Digest([byte; 32]), uid, bytes, used_unix_ns }
+    }
+
+    #[test]
+    fn a_user_sends_one_file_at_a_time_and_few_send_at_once() {
+        let senders = Senders::new(2);
+        let first = senders.begin(1).unwrap();
+        let refused = senders.begin(1).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Busy);
+        assert!(refused.to_string().contains("another image of yours"), "{refused}");
+        let second = senders.begin(2).unwrap();
+        let refused = senders.begin(3).unwrap_err();
+        assert!(refused.to_string().contains("as many images as it takes"), "{refused}");
+        drop(first);
+        senders.begin(3).unwrap();
+        drop(second);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Prepared application images: pulled once for all nodes, kept by digest.
 
 use super::answer::{Answer, Refused, parse, refuse};
-use super::auth::Signed;
+use super::auth::{Caller, Signed};
 use super::pinning::{pin_now, refused};
 use super::{App, image};
-use crate::application::{keeping, policy, preparation};
+use crate::application::{self, keeping, policy, preparation};
 use crate::clock::now_unix_ns;
 use axum::Json;
 use axum::extract::{Path, State as AppState};
@@ -15,28 +15,45 @@ use protocol::api::{
 };
 use protocol::application::{PreparationState, PreparationView};
 use protocol::error::{ApiError, ErrorKind};
+use protocol::image_reference::ImageReference;
 use protocol::names::{Digest, ImageName, JobId};
 use protocol::profile::Asker;
 use std::time::Duration;
 
-/// `GET`: all of them, the last used first.
+/// `GET`: all that the caller may see, the last used first.
 pub(super) async fn list(
     AppState(app): AppState<App>,
-    _: Signed<()>,
+    Signed { caller, body: () }: Signed<()>,
 ) -> Answer<Json<Vec<ApplicationImageView>>> {
     let mut images = app.hub.application().shelf().list().map_err(refused)?;
     images.sort_by_key(|image| std::cmp::Reverse(image.used_unix_ns));
-    let images = images.into_iter().map(|image| show(&app, image));
-    Ok(Json(images.collect::<Answer<_>>()?))
+    let mut views = Vec::new();
+    for image in images {
+        if may_see(&app, &caller, &image.reference, &image.digest)? {
+            views.push(show(&app, image)?);
+        }
+    }
+    Ok(Json(views))
+}
+
+/// Whether a user may know of an image: it stands in the catalog, or they have shown that they may
+/// have it. One who may not hears what they would hear if it did not exist.
+fn may_see(app: &App, caller: &Caller, reference: &str, key: &Digest) -> Answer<bool> {
+    if caller.admin || !names(app, key)?.is_empty() {
+        return Ok(true);
+    }
+    let image: Option<ImageReference> = reference.parse().ok();
+    let content = image.as_ref().and_then(application::admission).unwrap_or(*key);
+    Ok(app.engine.store.is_admitted(caller.uid, &content)?)
 }
 
 /// `GET …/{digest}`: one of them.
 pub(super) async fn get(
     AppState(app): AppState<App>,
     Path(digest): Path<String>,
-    _: Signed<()>,
+    Signed { caller, body: () }: Signed<()>,
 ) -> Answer<Json<ApplicationImageView>> {
-    show(&app, find(&app, &parse(&digest)?)?).map(Json)
+    show(&app, seen(&app, &caller, &parse(&digest)?)?).map(Json)
 }
 
 /// `POST`: prepares an image before a job asks for it. Answers at once; see [`preparation`].
@@ -69,15 +86,16 @@ pub(super) async fn pull(
 pub(super) async fn preparation(
     AppState(app): AppState<App>,
     Path(digest): Path<String>,
-    _: Signed<()>,
+    Signed { caller, body: () }: Signed<()>,
 ) -> Answer<Json<PreparationView>> {
     let digest: Digest = parse(&digest)?;
     if let Some(view) = app.engine.images.view_of(&digest)
         && view.state != PreparationState::Ready
+        && may_see(&app, &caller, &view.reference, &digest)?
     {
         return Ok(Json(view));
     }
-    Ok(Json(done(&find(&app, &digest)?)))
+    Ok(Json(done(&seen(&app, &caller, &digest)?)))
 }
 
 /// `DELETE …/{digest}`: refused while a job or a name of the catalog uses it.
@@ -134,12 +152,20 @@ pub(super) async fn collect(
 /// The prepared image of that digest.
 pub(super) fn find(app: &App, digest: &Digest) -> Answer<PreparedImage> {
     let image = app.hub.application().shelf().get(digest).map_err(refused)?;
-    image.ok_or_else(|| {
-        Refused(
-            ApiError::new(ErrorKind::User, format!("there is no prepared image {digest}"))
-                .hint("List them with bmc image list, or prepare one with bmc image pull."),
-        )
-    })
+    image.ok_or_else(|| unknown(digest))
+}
+
+/// The same, if the caller may see it.
+fn seen(app: &App, caller: &Caller, digest: &Digest) -> Answer<PreparedImage> {
+    let image = find(app, digest)?;
+    if may_see(app, caller, &image.reference, digest)? { Ok(image) } else { Err(unknown(digest)) }
+}
+
+fn unknown(digest: &Digest) -> Refused {
+    Refused(
+        ApiError::new(ErrorKind::User, format!("there is no prepared image {digest}"))
+            .hint("List them with bmc image list, or prepare one with bmc image pull."),
+    )
 }
 
 fn show(app: &App, image: PreparedImage) -> Answer<ApplicationImageView> {

@@ -1,8 +1,8 @@
 //! What a node may ask about its job's application image, and when.
 
 use super::artifact::may_fetch;
-use super::auth::Booting;
-use super::{App, application};
+use super::auth::{Booting, Caller, Signed};
+use super::{App, application, report};
 use crate::application::request::tests::{example, prepared};
 use crate::application::uploads;
 use crate::config::Config;
@@ -16,7 +16,9 @@ use crate::store::{NewTry, Store};
 use crate::token;
 use axum::body::to_bytes;
 use axum::extract::State as AppState;
+use protocol::api::CheckRequest;
 use protocol::application::ApplicationPlan;
+use protocol::error::ErrorKind;
 use protocol::names::{Digest, JobId, JobReference};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -32,15 +34,15 @@ const CONFIG: &str = r#"
 const NODE: &str = r#"{"name":"n1","mac":"52:54:00:00:00:01","address":"10.77.0.11/24","cpus":1,
     "power":{"method":"ipmi","address":"10.77.1.11","user":"u","password":"p"}}"#;
 
-struct Fixture {
+pub(super) struct Fixture {
     _directory: tempfile::TempDir,
-    app: App,
+    pub(super) app: App,
     try_id: i64,
 }
 
 impl Fixture {
     /// Job 7 of alice on n1.
-    fn new(with_image: bool) -> Self {
+    pub(super) fn new(with_image: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let text = CONFIG.replace("STATE", &directory.path().to_string_lossy());
         let config: Arc<Config> = Arc::new(toml::from_str(&text).unwrap());
@@ -70,7 +72,9 @@ impl Fixture {
         let engine = Arc::new(Engine::new(store, config, Fleet::default(), slurm));
         let (inrush, power_limit) = (power::inrush(1), Duration::from_secs(1));
         let site = Arc::new(Site { listener: OnceLock::new(), inrush, power_limit });
-        let app = App { engine, hub, site, slurm_uid: 0, upload_dir };
+        std::fs::create_dir_all(&upload_dir).unwrap();
+        let senders = Arc::new(uploads::Senders::new(2));
+        let app = App { engine, hub, site, slurm_uid: 0, senders, upload_dir };
         Self { _directory: directory, app, try_id }
     }
 
@@ -129,4 +133,31 @@ fn a_running_node_fetches_its_own_layers_and_nothing_else() {
         assert_eq!((may("10.77.0.11", 5), may("10.77.0.11", 6)), (layer, other), "{state:?}");
         assert!(!may("10.77.0.12", 5), "{state:?}");
     }
+}
+
+#[tokio::test]
+async fn a_kernel_too_old_for_images_is_refused_when_the_job_is_submitted() {
+    let fixture = Fixture::new(false);
+    let app = &fixture.app;
+    let sha256 = Digest([1; 32]);
+    let file = serde_json::json!({"sha256": sha256, "bytes": 1});
+    let kernel = serde_json::json!({
+        "name": "old", "release": "5.10.0-30-amd64", "vmlinuz": file, "initrd": file, "modules": file,
+        "bytes": 3, "initrd_inputs": sha256, "initrd_modules": [], "initrd_builtin": [],
+        "initrd_missing": [],
+    });
+    let hub = app.engine.config.state_dir.join("kernels/old.json");
+    std::fs::write(hub, kernel.to_string()).unwrap();
+    let check = |options: &str| {
+        let options = serde_json::from_str(options).unwrap();
+        let body = CheckRequest { options, partition: None, account: None, credential: None };
+        let caller = Caller { uid: 1, user: None, admin: false };
+        report::check(AppState(app.clone()), Signed { caller, body })
+    };
+    assert!(check(r#"{"kernel":"old"}"#).await.is_ok());
+    // Nobody listens there: the registry is not even asked.
+    let options = r#"{"kernel":"old","image":"docker://127.0.0.1:1/x:1"}"#;
+    let refused = check(options).await.unwrap_err();
+    assert_eq!(refused.0.kind, ErrorKind::User);
+    assert!(refused.0.message.contains("an application image needs 5.12 or newer"), "{refused:?}");
 }

@@ -4,6 +4,7 @@ use super::App;
 use super::answer::{Answer, Refused, parse, refuse};
 use super::auth::{Caller, Signed};
 use crate::application::choice::{self, Application};
+use crate::application::fitness;
 use crate::application::{Prepared, Request};
 use crate::catalog;
 use crate::clock::now_unix_ns;
@@ -106,6 +107,9 @@ fn accept(
                 None => catalog::find(config, &app.hub, &kernel, asker)?,
             }),
         };
+        if let Some(request) = &application {
+            fitness::check(&app.hub, &choice.kernel, request)?;
+        }
         node_may_boot(app, node)?;
         let pin = Pin::new(choice.clone(), root.clone());
         nodes.push(token::new_deployment(node.clone(), kernel, image.clone(), pin));

@@ -19,6 +19,7 @@ mod report;
 mod upload;
 mod user_file;
 
+use crate::application::uploads::Senders;
 use crate::deployment::engine::Engine;
 use crate::hub::Hub;
 use axum::Router;
@@ -38,6 +39,8 @@ pub struct App {
     pub site: Arc<crate::power::Site>,
     /// SlurmUser's id: may do everything, like root.
     pub slurm_uid: u32,
+    /// Who is sending files.
+    pub senders: Arc<Senders>,
     /// Where uploads go, and users' files stay.
     pub upload_dir: PathBuf,
 }

@@ -3,6 +3,7 @@
 use super::App;
 use super::answer::{Answer, Refused, refuse};
 use super::auth::Caller;
+use crate::application::{preparation, uploads};
 use crate::clock::now_unix_ns;
 use images::{Blame, PrepareError};
 use protocol::api::RegistryCredential;
@@ -25,7 +26,7 @@ pub(super) async fn pin(
     image: ImageReference,
     credential: Option<String>,
 ) -> Answer<ImageReference> {
-    let ImageReference::Docker(docker) = &image else { return sent(app, image) };
+    let ImageReference::Docker(docker) = &image else { return sent(app, caller, image) };
     let login = open(caller, docker, credential).await?;
     let asked = resolve(app, docker, login.as_ref(), RESOLVE_LIMIT).await;
     let pinned = match asked {
@@ -47,7 +48,7 @@ pub(super) async fn pin_now(
     image: ImageReference,
     credential: Option<String>,
 ) -> Answer<ImageReference> {
-    let ImageReference::Docker(docker) = &image else { return sent(app, image) };
+    let ImageReference::Docker(docker) = &image else { return sent(app, caller, image) };
     let login = open(caller, docker, credential).await?;
     let digest = resolve(app, docker, login.as_ref(), PULL_RESOLVE_LIMIT).await.map_err(refused)?;
     let pinned = admitted(app, caller, image, &digest)?;
@@ -57,15 +58,11 @@ pub(super) async fn pin_now(
 
 /// As the API says it.
 pub(super) fn refused(error: PrepareError) -> Refused {
-    let kind = match error.blame {
-        Blame::User => ErrorKind::User,
-        Blame::Site => ErrorKind::Site,
-    };
-    refuse(kind, error.reason)
+    refuse(preparation::kind(error.blame), error.reason)
 }
 
-/// A file's bytes are here, or the image they became is.
-fn sent(app: &App, image: ImageReference) -> Answer<ImageReference> {
+/// A file's bytes are here, or the image they became is, and the caller has sent them.
+fn sent(app: &App, caller: &Caller, image: ImageReference) -> Answer<ImageReference> {
     let missing = |why: &str| {
         let text = format!("image {image} {why}");
         Refused(ApiError::new(ErrorKind::User, text).hint(
@@ -73,10 +70,18 @@ fn sent(app: &App, image: ImageReference) -> Answer<ImageReference> {
         ))
     };
     let digest = image.digest().ok_or_else(|| missing("was not sent to bootsrv"))?;
+    let content = uploads::admission(digest);
+    if !app.engine.store.is_admitted(caller.uid, &content)? {
+        return Err(missing("was not sent to bootsrv by you"));
+    }
     let shelf = app.hub.application().shelf();
     let key = images::prepared::key(&image).unwrap_or(*digest);
     let here = app.engine.uploaded(digest).is_some() || shelf.get(&key).map_err(refused)?.is_some();
-    if here { Ok(image) } else { Err(missing("is no longer at bootsrv")) }
+    if !here {
+        return Err(missing("is no longer at bootsrv"));
+    }
+    app.engine.store.admit(caller.uid, &content, now_unix_ns())?;
+    Ok(image)
 }
 
 async fn resolve(

@@ -5,7 +5,7 @@ use super::answer::{Answer, parse};
 use super::auth::Signed;
 use super::job::tries;
 use super::pinning;
-use crate::application::choice;
+use crate::application::{choice, fitness};
 use crate::{catalog, energy_record};
 use axum::Json;
 use axum::extract::{Path, Query, State as AppState};
@@ -71,6 +71,14 @@ pub(super) async fn check(
     let config = &app.engine.config;
     let partition = body.partition.as_deref().and_then(|name| config.partition(name));
     let images = choice::images(config, &app.hub, &body.options, partition, asker)?;
+    let default = || Some(partition?.default_kernel.clone());
+    if let Some(application) = &images.application
+        && let Some(name) = body.options.kernel.clone().or_else(default)
+        // A default that is missing is the site's fault, told when the job starts.
+        && let Ok(choice) = catalog::find(config, &app.hub, &name, asker)
+    {
+        fitness::check(&app.hub, &choice.kernel, &application.request)?;
+    }
     let mut options = body.options.clone();
     let asked = images.application.map(|application| application.request.reference);
     if let (Some(reference), Some(ImageChoice::Reference(_))) = (asked, &options.image) {

@@ -3,6 +3,7 @@
 use super::App;
 use super::answer::{Answer, refuse};
 use super::auth::{claim, require_body};
+use super::pinning::refused;
 use crate::hub::Hub;
 use axum::body::Body;
 use axum::extract::Request;
@@ -24,7 +25,7 @@ pub(super) async fn import<T: Send + 'static>(
     let (parts, body) = request.into_parts();
     let (caller, claimed) = claim(app, &parts).await?;
     caller.require_admin()?;
-    let (file, sha256, _) = receive(&app.upload_dir, body, UPLOAD_BYTES_MAX).await?;
+    let (file, sha256, _) = receive(app, body, UPLOAD_BYTES_MAX).await?;
     require_body(&claimed, &sha256)?;
     let (hub, store) = (Arc::clone(&app.hub), Arc::clone(&app.engine.store));
     let work = move || {
@@ -44,19 +45,23 @@ pub(super) async fn import<T: Send + 'static>(
 /// Longest upload, in bytes.
 const UPLOAD_BYTES_MAX: u64 = 16 << 30;
 
+/// Between two looks at how much room the disk has, in bytes.
+const ROOM_BYTES: u64 = 256 << 20;
+
 /// Streams a body to a file of its own, and says what it was and how long.
 pub(super) async fn receive(
-    directory: &Path,
+    app: &App,
     body: Body,
     bytes_max: u64,
 ) -> Answer<(NamedTempFile, Digest, u64)> {
     let failed = |error: &dyn std::fmt::Display| {
         refuse(ErrorKind::Site, format!("receiving the upload: {error}"))
     };
-    let file = NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
+    require_room(app).await?;
+    let file = NamedTempFile::new_in(&app.upload_dir).map_err(|error| failed(&error))?;
     let handle = file.reopen().map_err(|error| failed(&error))?;
     let mut writer = tokio::fs::File::from_std(handle);
-    let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
+    let (mut hash, mut bytes, mut room_at) = (Sha256::new(), 0_u64, ROOM_BYTES);
     let mut stream = body.into_data_stream();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| refuse(ErrorKind::User, error.to_string()))?;
@@ -65,9 +70,20 @@ pub(super) async fn receive(
             let text = format!("the upload is longer than {bytes_max} bytes");
             return Err(refuse(ErrorKind::User, text));
         }
+        if bytes > room_at {
+            require_room(app).await?;
+            room_at = bytes.saturating_add(ROOM_BYTES);
+        }
         hash.update(&chunk);
         writer.write_all(&chunk).await.map_err(|error| failed(&error))?;
     }
     writer.flush().await.map_err(|error| failed(&error))?;
     Ok((file, Digest(hash.finalize().into()), bytes))
+}
+
+/// Refuses what would fill the disk; room is made first where there is some to make.
+async fn require_room(app: &App) -> Answer<()> {
+    let disk = app.hub.application().disk().clone();
+    let looked = tokio::task::spawn_blocking(move || disk.require(ROOM_BYTES)).await;
+    looked.map_err(|error| refuse(ErrorKind::Internal, error.to_string()))?.map_err(refused)
 }

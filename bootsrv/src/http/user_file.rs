@@ -8,18 +8,26 @@ use crate::application::uploads;
 use crate::clock::now_unix_ns;
 use crate::store::Upload;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, Request, State as AppState};
 use protocol::api::UploadView;
 use protocol::error::{ApiError, ErrorKind};
 use protocol::names::Digest;
 
-/// `GET …/{sha256}`: whether these bytes are here. Asking for them keeps them.
+/// `GET …/{sha256}`: whether the caller has sent these bytes, and they are here. Asking for them keeps
+/// them. Who only knows a digest hears nothing.
 pub(super) async fn get(
     AppState(app): AppState<App>,
     Path(sha256): Path<String>,
-    _: Signed<()>,
+    Signed { caller, body: () }: Signed<()>,
 ) -> Answer<Json<Option<UploadView>>> {
-    Ok(Json(find(&app, &parse(&sha256)?)?))
+    let sha256 = parse(&sha256)?;
+    let content = uploads::admission(&sha256);
+    if !app.engine.store.is_admitted(caller.uid, &content)? {
+        return Ok(Json(None));
+    }
+    app.engine.store.admit(caller.uid, &content, now_unix_ns())?;
+    Ok(Json(find(&app, &sha256)?))
 }
 
 fn find(app: &App, sha256: &Digest) -> Answer<Option<UploadView>> {
@@ -38,23 +46,30 @@ pub(super) async fn put(
     let (parts, body) = request.into_parts();
     let (caller, claimed) = claim(&app, &parts).await?;
     require_body(&claimed, &sha256)?;
-    if let Some(there) = find(&app, &sha256)? {
-        return Ok(Json(there));
-    }
-    make_room(&app, caller.uid, 0)?;
+    take(&app, caller.uid, sha256, body).await.map(Json)
+}
+
+/// Receives bytes, and notes that the sender has them: also where somebody else had sent them before,
+/// as nothing less proves it.
+async fn take(app: &App, uid: u32, sha256: Digest, body: Body) -> Answer<UploadView> {
+    let _sending = app.senders.begin(uid)?;
+    make_room(app, uid, 0)?;
     let bytes_max = app.engine.config.application_images.site.upload_bytes;
-    let (file, received, bytes) = receive(&app.upload_dir, body, bytes_max).await?;
-    require_body(&claimed, &received)?;
-    make_room(&app, caller.uid, bytes)?;
-    let upload = Upload { sha256, uid: caller.uid, bytes, used_unix_ns: now_unix_ns() };
-    let path = uploads::path(&app.engine.config, &sha256);
-    // The row first: a file that no row knows is garbage after a crash, and a row without its file is
-    // as good as none.
-    app.engine.store.add_upload(&upload)?;
-    let kept = file.as_file().sync_all().and_then(|()| file.persist(path).map_err(|e| e.error));
-    kept.map_err(|error| refuse(ErrorKind::Site, format!("keeping the upload: {error}")))?;
-    log::info!("upload {sha256} of {bytes} bytes from user id {}", caller.uid);
-    Ok(Json(UploadView { sha256, bytes }))
+    let (file, received, bytes) = receive(app, body, bytes_max).await?;
+    require_body(&sha256, &received)?;
+    let store = &app.engine.store;
+    if find(app, &sha256)?.is_none() {
+        make_room(app, uid, bytes)?;
+        let path = uploads::path(&app.engine.config, &sha256);
+        // The row first: a file that no row knows is garbage after a crash, and a row without its file
+        // is as good as none.
+        store.add_upload(&Upload { sha256, uid, bytes, used_unix_ns: now_unix_ns() })?;
+        let kept = file.as_file().sync_all().and_then(|()| file.persist(path).map_err(|e| e.error));
+        kept.map_err(|error| refuse(ErrorKind::Site, format!("keeping the upload: {error}")))?;
+        log::info!("upload {sha256} of {bytes} bytes from user id {uid}");
+    }
+    store.admit(uid, &uploads::admission(&sha256), now_unix_ns())?;
+    Ok(UploadView { sha256, bytes })
 }
 
 /// Deletes the caller's own oldest files where it has too many.
@@ -71,3 +86,7 @@ fn make_room(app: &App, uid: u32, bytes: u64) -> Answer<()> {
     };
     Ok(uploads::delete(config, store, &gone)?)
 }
+
+#[cfg(test)]
+#[path = "user_file_tests.rs"]
+mod tests;

@@ -64,7 +64,8 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that a registry has shown a user the image of that digest.
+    /// Notes that a registry has shown a user the image of that digest, or that they have sent the
+    /// bytes of that digest.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -74,7 +75,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a registry has shown it to them.
+    /// Whether they may have what has that digest.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -78,7 +78,8 @@ CREATE TABLE credential (
     PRIMARY KEY (uid, reference)
 ) STRICT, WITHOUT ROWID;
 
--- Users to whom a registry has shown an image: content that is here already is theirs too.
+-- Users to whom a registry has shown an image, or who have sent a file's bytes: content that is here
+-- already is theirs too.
 CREATE TABLE admission (
     uid    INTEGER NOT NULL,
     digest TEXT NOT NULL,

@@ -12,6 +12,7 @@ use crate::compression;
 use crate::hub::{Hub, HubError};
 use crate::program::ProgramError;
 use crate::squashfs;
+use crate::store::Store;
 use crate::unpack::{Limited, Tee};
 pub use program_lookup::{Entries, Node, is_program};
 use protocol::api::ImageKind;
@@ -143,8 +144,9 @@ pub fn import_tar(
     let file = scratch.join("squashfs");
     let init = convert(archive, &file, options)?;
     let put = || {
+        let sealed = Store::seal(&file)?;
         let change = hub.change()?;
-        let squashfs = change.adopt(&file)?;
+        let squashfs = change.publish(sealed)?;
         let mounts = options.mounts.clone();
         let image = Image { mounts, ..Image::node(name.clone(), squashfs, init) };
         change.put(&image)?;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 /// Most members; an image has a few for each of its layers.
 const MEMBERS_MAX: usize = 100_000;
+/// Longest name in the archive, in bytes, and longest target of a link; images have names of digests.
+const NAME_BYTES_MAX: usize = 512;
 /// Most links one after the other.
 const LINKS_MAX: usize = 8;
 
@@ -27,6 +29,11 @@ impl Archive {
             if archive.files.len() + archive.links.len() >= MEMBERS_MAX {
                 return Err(PrepareError::user(format!(
                     "the image's archive has more than {MEMBERS_MAX} files"
+                )));
+            }
+            if member.name.len().max(member.link.len()) > NAME_BYTES_MAX {
+                return Err(PrepareError::user(format!(
+                    "the image's archive has a name of more than {NAME_BYTES_MAX} bytes"
                 )));
             }
             let Ok(name) = std::str::from_utf8(&member.name) else { continue };

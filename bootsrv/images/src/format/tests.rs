@@ -133,6 +133,19 @@ fn trees_come_as_tar_squashfs_and_sif() {
 }
 
 #[test]
+fn long_names_in_an_archive_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("archive");
+    let mut archive = tar::Builder::new(File::create(&path).unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(0);
+    archive.append_data(&mut header, "x/".repeat(300) + "x", &b""[..]).unwrap();
+    archive.finish().unwrap();
+    let error = open(FileFormat::OciArchive, &path, None, "amd64").unwrap_err();
+    assert!(error.reason.contains("name of more than 512 bytes"), "{error}");
+}
+
+#[test]
 fn a_damaged_squashfs_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("squashfs");

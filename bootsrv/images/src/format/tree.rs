@@ -5,10 +5,7 @@ use super::{FileImage, Source};
 use crate::error::PrepareError;
 use artifacts::program::Running;
 use artifacts::squashfs;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::process::ChildStdout;
 
 /// Beginning of a squashfs file.
@@ -25,17 +22,15 @@ pub(super) fn squashfs(section: &Section) -> Result<FileImage, PrepareError> {
     Ok(FileImage::single(None, Source::Squashfs(section.clone()), section.bytes))
 }
 
-/// The tar archive of a squashfs file system that a user made: a program without rights reads it, no
-/// kernel. It cannot read from an offset, so a part of a file is copied.
+/// The tar archive of a squashfs file system that a user made: a program that is confined to it reads
+/// it ([`squashfs::to_tar`]), no kernel. It cannot read from an offset, so a part of a file is copied.
 pub(super) fn archive_of(section: &Section) -> Result<SquashfsReader, PrepareError> {
     let site = |error: &dyn std::fmt::Display| {
         PrepareError::site(format!("cannot read the image's squashfs file system: {error}"))
     };
-    let file = section.alone()?;
-    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
-    let mut running = squashfs::to_tar(&path).map_err(|error| site(&error))?;
+    let mut running = squashfs::to_tar(section.alone()?).map_err(|error| site(&error))?;
     let output = running.output().ok_or_else(|| site(&"no output"))?;
-    Ok(SquashfsReader { running: Some(running), output, _file: file })
+    Ok(SquashfsReader { running: Some(running), output })
 }
 
 /// The archive while the program writes it.
@@ -43,8 +38,6 @@ pub(super) fn archive_of(section: &Section) -> Result<SquashfsReader, PrepareErr
 pub(super) struct SquashfsReader {
     running: Option<Running>,
     output: ChildStdout,
-    /// Open as long as the program reads it.
-    _file: File,
 }
 
 impl Read for SquashfsReader {

@@ -1,7 +1,10 @@
 //! What must lie on top of the layers so that the overlay shows the image's tree.
 
+use super::error::LayerError;
 use super::index::Kind;
+use super::limits::{ENTRY_BYTES, LayerLimits};
 use super::path::join;
+use super::stack::too_many_names;
 use super::tree::{Child, Id, ROOT, Said, Tree};
 use std::collections::{BTreeMap, HashSet};
 
@@ -26,10 +29,20 @@ struct Difference<'t, 'a> {
     links: Vec<u32>,
     written: BTreeMap<Id, Vec<u8>>,
     fixes: Vec<(Vec<u8>, Fix)>,
+    /// What they cost, roughly.
+    bytes: u64,
+    bytes_max: u64,
 }
 
 /// The fixes; none: the overlay is right.
-pub(super) fn difference(image: &Tree<'_>, overlay: &Tree<'_>) -> Vec<(Vec<u8>, Fix)> {
+///
+/// # Errors
+/// When they would be too many: links can make short names long.
+pub(super) fn difference(
+    image: &Tree<'_>,
+    overlay: &Tree<'_>,
+    limits: &LayerLimits,
+) -> Result<Vec<(Vec<u8>, Fix)>, LayerError> {
     let mut difference = Difference {
         image,
         overlay,
@@ -37,12 +50,17 @@ pub(super) fn difference(image: &Tree<'_>, overlay: &Tree<'_>) -> Vec<(Vec<u8>, 
         links: image.links(),
         written: BTreeMap::new(),
         fixes: Vec::new(),
+        bytes: 0,
+        bytes_max: limits.stack_bytes_max(),
     };
     if difference.links.iter().any(|links| *links > 1) {
         difference.find_split(ROOT, Some(ROOT));
     }
     difference.directory(b"", ROOT, Some(ROOT));
-    difference.fixes
+    match difference.bytes > difference.bytes_max {
+        true => Err(too_many_names(limits)),
+        false => Ok(difference.fixes),
+    }
 }
 
 impl Difference<'_, '_> {
@@ -58,6 +76,19 @@ impl Difference<'_, '_> {
             {
                 self.split.insert(child.inode);
             }
+        }
+    }
+
+    /// Adds one; above the limit it only counts.
+    fn push(&mut self, path: Vec<u8>, fix: Fix) {
+        // The path, and again as what other names link to.
+        let bytes = u64::try_from(path.len()).unwrap_or(u64::MAX).saturating_mul(3);
+        self.bytes = self.bytes.saturating_add(bytes).saturating_add(ENTRY_BYTES);
+        if self.bytes <= self.bytes_max {
+            if let Fix::Node(image) = fix {
+                self.written.insert(image, path.clone());
+            }
+            self.fixes.push((path, fix));
         }
     }
 
@@ -78,14 +109,14 @@ impl Difference<'_, '_> {
         {
             let wanted = self.image.child(image, name);
             if wanted.is_none_or(|child| self.is_left_out(child.inode)) {
-                self.fixes.push((join(path, name), Fix::Whiteout));
+                self.push(join(path, name), Fix::Whiteout);
             }
         }
         let right = merged.is_some_and(|merged| self.same_directory(path, image, merged));
         if right && self.fixes.len() == before {
             return false;
         }
-        self.fixes.push((path.to_vec(), Fix::Directory(image)));
+        self.push(path.to_vec(), Fix::Directory(image));
         true
     }
 
@@ -101,12 +132,9 @@ impl Difference<'_, '_> {
         }
         let fix = match self.written.get(&image) {
             Some(first) => Fix::Link(first.clone()),
-            None => {
-                self.written.insert(image, path.clone());
-                Fix::Node(image)
-            }
+            None => Fix::Node(image),
         };
-        self.fixes.push((path, fix));
+        self.push(path, fix);
     }
 
     fn is_left_out(&self, image: Id) -> bool {

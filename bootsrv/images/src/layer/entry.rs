@@ -3,7 +3,7 @@
 
 use super::error::LayerError;
 use super::index::{Attribute, Bytes, Entry, Kind, Metadata};
-use super::limits::LayerLimits;
+use super::limits::{ATTRIBUTE_BYTES_MAX, LayerLimits};
 use super::path::{self, Named};
 use super::pax;
 use super::reader::{Member, is_blank};
@@ -35,7 +35,7 @@ pub(super) fn of(member: &Member, limits: &LayerLimits) -> Result<Entry, LayerEr
     let (metadata, attributes) = match kind {
         Kind::Whiteout | Kind::Opaque | Kind::HardLink(_) => (Metadata::IMPLIED, Vec::new()),
         Kind::File(_) | Kind::Directory | Kind::Symlink(_) | Kind::Fifo | Kind::Device => {
-            (metadata(member)?, attributes(member))
+            (metadata(member)?, attributes(member)?)
         }
     };
     Ok(Entry { path: Bytes::from(&*path), kind, metadata, attributes })
@@ -104,7 +104,7 @@ fn metadata(member: &Member) -> Result<Metadata, LayerError> {
     })
 }
 
-fn attributes(member: &Member) -> Vec<Attribute> {
+fn attributes(member: &Member) -> Result<Vec<Attribute>, LayerError> {
     let mut kept: Vec<Attribute> = Vec::new();
     for (key, value) in &member.records {
         let Some(name) = key.strip_prefix(ATTRIBUTE) else { continue };
@@ -113,6 +113,11 @@ fn attributes(member: &Member) -> Vec<Attribute> {
             kept.push((Bytes::from(name), Bytes::from(&**value)));
         }
     }
+    let bytes: usize = kept.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > ATTRIBUTE_BYTES_MAX {
+        let why = format!("has more than {ATTRIBUTE_BYTES_MAX} bytes of extended attributes");
+        return Err(LayerError::entry(&member.name, why));
+    }
     kept.sort();
-    kept
+    Ok(kept)
 }

@@ -21,7 +21,7 @@ pub(super) fn filter(
     let mut writer = Writer::new(output);
     let mut layout = Layout::new();
     let mut entries: Vec<Entry> = Vec::new();
-    let mut bytes = 0_u64;
+    let (mut bytes, mut index_bytes) = (0_u64, 0_u64);
     let reader = Reader::new(source);
     let mut reader = if may_end { reader.may_end() } else { reader };
     while let Some(mut member) = reader.next()? {
@@ -39,6 +39,11 @@ pub(super) fn filter(
             return Err(LayerError::too_dense(limits.ratio_max));
         }
         let place = layout.place(number, &entry);
+        index_bytes += entry.bytes();
+        if index_bytes + layout.implied_bytes() > limits.index_bytes_max {
+            let max = limits.index_bytes_max;
+            return Err(LayerError::too_much(format!("more than {max} bytes of names")));
+        }
         write(&mut writer, &entry, place, number)?;
         if let (Kind::File(size), Place::There | Place::Aside) = (&entry.kind, place) {
             writer.content(&mut *reader.content(&mut member), *size)?;

@@ -1,6 +1,7 @@
 //! What a layer's archive says, without the contents of files: kept beside the layer's squashfs, so
 //! that an image's layers can be laid over each other without being read again.
 
+use super::limits::ENTRY_BYTES;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Borrow;
 use std::fmt::Write as _;
@@ -51,6 +52,25 @@ pub struct Entry {
     pub attributes: Vec<Attribute>,
 }
 
+impl Entry {
+    /// What it costs in memory, in bytes, roughly.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let link = match &self.kind {
+            Kind::Symlink(target) | Kind::HardLink(target) => target.len(),
+            Kind::File(_)
+            | Kind::Directory
+            | Kind::Fifo
+            | Kind::Device
+            | Kind::Whiteout
+            | Kind::Opaque => 0,
+        };
+        let attributes: usize =
+            self.attributes.iter().map(|(name, value)| 64 + name.len() + value.len()).sum();
+        ENTRY_BYTES + u64::try_from(self.path.len() + link + attributes).unwrap_or(u64::MAX)
+    }
+}
+
 /// Kind of an [`Entry`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -83,6 +103,12 @@ pub struct LayerIndex {
 const LEVEL: i32 = 3;
 
 impl LayerIndex {
+    /// What it costs in memory, in bytes, roughly.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.entries.iter().map(Entry::bytes).sum()
+    }
+
     /// Writes it as compressed lines of JSON and waits until it is on the disk.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! and the layers' correction ([`super::stack`]) puts it right.
 
 use super::index::{Bytes, Entry, Kind};
+use super::limits::ENTRY_BYTES;
 use super::path::{join, split};
 use std::collections::{BTreeSet, HashMap};
 
@@ -36,6 +37,8 @@ pub(super) struct Layout {
     whiteouts: BTreeSet<Bytes>,
     opaque: BTreeSet<Bytes>,
     has_aside: bool,
+    /// What the directories cost that no entry speaks of.
+    implied_bytes: u64,
 }
 
 /// The path of a file that is put aside.
@@ -98,6 +101,11 @@ impl Layout {
         Place::There
     }
 
+    /// What the directories cost in memory that are only implied, in bytes, roughly.
+    pub(super) fn implied_bytes(&self) -> u64 {
+        self.implied_bytes
+    }
+
     /// What stands at a path.
     pub(super) fn at(&self, path: &[u8]) -> Option<Standing> {
         self.standing.get(path).copied()
@@ -116,6 +124,7 @@ impl Layout {
             }
         }
         for directory in missing {
+            self.implied_bytes += ENTRY_BYTES + u64::try_from(directory.len()).unwrap_or(u64::MAX);
             self.standing.insert(directory, Standing::Directory(None));
         }
         true

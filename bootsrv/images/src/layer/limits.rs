@@ -18,13 +18,33 @@ pub struct LayerLimits {
     pub path_bytes_max: usize,
     /// Directories above an entry.
     pub depth_max: usize,
+    /// Bytes of a layer's index, which is held in memory: paths, links' targets, attributes, 128 for
+    /// each entry, and the directories above that no entry speaks of. Half a million entries have about
+    /// 120 MB.
+    pub index_bytes_max: u64,
 }
 
 /// Longest name of one file or directory, in bytes (Linux's `NAME_MAX`).
 pub(crate) const NAME_BYTES_MAX: usize = 255;
+/// Most bytes of one entry's extended attributes, names and values; Linux allows 64 KiB for a value.
+pub(crate) const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
+/// What an entry of the index, or a directory that is only implied, costs besides its texts, in bytes.
+pub(crate) const ENTRY_BYTES: u64 = 128;
 /// Longest extension header of one entry, in bytes; it holds the names and extended attributes,
 /// of which Linux allows 64 KiB each.
 pub(crate) const EXTENSION_BYTES_MAX: u64 = 1 << 20;
+
+impl LayerLimits {
+    /// Index bytes of all layers of an image together.
+    pub(crate) fn stack_bytes_max(&self) -> u64 {
+        self.index_bytes_max.saturating_mul(2)
+    }
+
+    /// Entries of all layers of an image together.
+    pub(crate) fn stack_entries_max(&self) -> u64 {
+        self.entries_max.saturating_mul(2)
+    }
+}
 
 impl Default for LayerLimits {
     fn default() -> Self {
@@ -36,6 +56,7 @@ impl Default for LayerLimits {
             ratio_bytes_min: 256 << 20,
             path_bytes_max: 4095,
             depth_max: 128,
+            index_bytes_max: 256 << 20,
         }
     }
 }

@@ -4,11 +4,14 @@
 
 use super::error::LayerError;
 use super::index::{Entry, Kind};
+use super::limits::LayerLimits;
 use super::path::split;
 use super::tree::{Child, Id, Layers, ROOT, Tree};
 
 /// Most symbolic links in one path; Linux allows 40.
 const LINKS_MAX: u32 = 255;
+/// Names on the ways to all entries, for each entry that a layer may have: about a minute in all.
+const STEPS_MAX: u64 = 1000;
 /// Deepest directory that links may lead to.
 const DEPTH_MAX: usize = 1024;
 
@@ -27,11 +30,22 @@ impl Walked<'_> {
 }
 
 /// Applies all layers, the lowest first.
-pub(super) fn replay<'a>(layers: Layers<'a>) -> Result<Tree<'a>, LayerError> {
+pub(super) fn replay<'a>(layers: Layers<'a>, limits: &LayerLimits) -> Result<Tree<'a>, LayerError> {
+    // By links a few entries can imply many directories, and take long ways.
+    let inodes_max = limits.stack_entries_max().saturating_add(limits.entries_max);
+    let steps_max = limits.entries_max.saturating_mul(STEPS_MAX);
     let mut tree = Tree::new(layers);
     for (layer, entries) in layers.0.iter().enumerate() {
         for (number, entry) in entries.iter().enumerate() {
             apply(&mut tree, layer, number, entry)?;
+            if tree.inodes() > inodes_max {
+                return Err(LayerError::too_much(format!("more than {inodes_max} files in all")));
+            }
+            if tree.steps() > steps_max {
+                return Err(LayerError::too_much(format!(
+                    "paths through links of more than {steps_max} steps in all"
+                )));
+            }
         }
     }
     Ok(tree)
@@ -95,6 +109,7 @@ fn walk<'a>(tree: &Tree<'a>, path: &'a [u8]) -> Result<Walked<'a>, LayerError> {
     let mut waiting: Vec<&'a [u8]> = parts(path).collect();
     let mut links = 0;
     while let Some(part) = waiting.pop() {
+        tree.step();
         match part {
             b"" | b"." => continue,
             b".." => {

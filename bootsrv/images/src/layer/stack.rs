@@ -65,14 +65,13 @@ pub fn correct(
 ) -> Result<Option<Corrected>, LayerError> {
     let entries: Vec<&[Entry]> = layers.iter().map(|layer| &*layer.index.entries).collect();
     let count: usize = entries.iter().map(|entries| entries.len()).sum();
-    if u64::try_from(count).unwrap_or(u64::MAX) > limits.entries_max.saturating_mul(2) {
-        let max = limits.entries_max.saturating_mul(2);
-        return Err(LayerError::too_much(format!("more than {max} entries with those below it")));
+    if u64::try_from(count).unwrap_or(u64::MAX) > limits.stack_entries_max() {
+        return Err(too_many_entries(limits));
     }
-    let laid: Vec<Laid> = entries.iter().map(|entries| Laid::of(entries)).collect();
+    let laid = lay_out(layers, limits)?;
     let all = Layers(&entries);
-    let image = replay(all)?;
-    let fixes = difference(&image, &overlay(all, &laid));
+    let image = replay(all, limits)?;
+    let fixes = difference(&image, &overlay(all, &laid), limits)?;
     if fixes.is_empty() {
         return Ok(None);
     }
@@ -87,6 +86,33 @@ pub fn correct(
     flushed.map_err(LayerError::Write)?;
     let entries = u64::try_from(fixes.len()).unwrap_or(u64::MAX);
     Ok(Some(Corrected { entries, unpacked_bytes }))
+}
+
+/// Each layer's own layout, as long as they are small enough together.
+fn lay_out(layers: &[StackedLayer], limits: &LayerLimits) -> Result<Vec<Laid>, LayerError> {
+    let mut bytes: u64 = layers.iter().map(|layer| layer.index.bytes()).sum();
+    let mut laid = Vec::with_capacity(layers.len());
+    for layer in layers {
+        let one = Laid::of(&layer.index.entries);
+        bytes = bytes.saturating_add(one.layout.implied_bytes());
+        if bytes > limits.stack_bytes_max() {
+            return Err(too_many_names(limits));
+        }
+        laid.push(one);
+    }
+    Ok(laid)
+}
+
+/// Of all layers together.
+pub(crate) fn too_many_entries(limits: &LayerLimits) -> LayerError {
+    let max = limits.stack_entries_max();
+    LayerError::too_much(format!("more than {max} entries with those below it"))
+}
+
+/// Of all layers together.
+pub(crate) fn too_many_names(limits: &LayerLimits) -> LayerError {
+    let max = limits.stack_bytes_max();
+    LayerError::too_much(format!("more than {max} bytes of names with those below it"))
 }
 
 struct Correction<'t, 'a> {

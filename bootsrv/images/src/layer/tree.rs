@@ -2,6 +2,7 @@
 //! stay where they are.
 
 use super::index::{Attribute, Entry, Kind, Metadata};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// The entry that made an inode: its layer's number, from 0, and its own.
@@ -45,12 +46,28 @@ impl<'a> Layers<'a> {
 pub(super) struct Tree<'a> {
     layers: Layers<'a>,
     inodes: Vec<Inode<'a>>,
+    /// Names looked up so far.
+    steps: Cell<u64>,
 }
 
 impl<'a> Tree<'a> {
     pub(super) fn new(layers: Layers<'a>) -> Self {
         let root = Inode { said: None, children: Some(Children::new()) };
-        Self { layers, inodes: vec![root] }
+        Self { layers, inodes: vec![root], steps: Cell::new(0) }
+    }
+
+    /// How many there were so far, removed ones too.
+    pub(super) fn inodes(&self) -> u64 {
+        u64::try_from(self.inodes.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts a name on the way to an entry.
+    pub(super) fn step(&self) {
+        self.steps.set(self.steps.get() + 1);
+    }
+
+    pub(super) fn steps(&self) -> u64 {
+        self.steps.get()
     }
 
     pub(super) fn add_directory(&mut self, said: Option<Said>) -> Id {

@@ -39,6 +39,8 @@ pub(crate) struct Endpoint {
     pub(crate) login: Option<Login>,
     /// Longest silence.
     pub(crate) idle: Duration,
+    /// Over which the rate of a layer is taken.
+    pub(crate) rate_window: Duration,
     /// What the last login got.
     pub(crate) authorization: Mutex<Option<HeaderValue>>,
     /// Not asked again in this session.

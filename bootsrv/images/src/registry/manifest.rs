@@ -10,6 +10,10 @@ use serde::Deserialize;
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 /// Longest image configuration, in bytes.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 8 << 20;
+/// Most bytes that a configuration may say about how an image is run: environment, entrypoint and
+/// working directory. Large ones have a few KiB; every node of a job keeps them in memory, and Linux
+/// takes 128 KiB for one variable.
+const RUN_BYTES_MAX: usize = 128 << 10;
 
 /// What is asked for: schema 1 is not among it.
 pub(crate) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
@@ -245,5 +249,25 @@ pub(crate) fn parse_configuration(
         working_directory: named(run.working_dir),
         entrypoint: run.entrypoint.unwrap_or_default(),
     });
+    check_run(&run)?;
     Ok(Configuration { architecture: built_for, diff_ids, run })
+}
+
+/// What no process could be started with is refused here, where the user is told, and not on the nodes.
+fn check_run(run: &ImageConfig) -> Result<(), Failure> {
+    let texts = || run.environment.iter().chain(&run.entrypoint).chain(&run.working_directory);
+    if texts().any(|text| text.contains('\0')) {
+        return Err(Failure::user(
+            "its configuration has a NUL byte in its environment, entrypoint or working directory",
+        ));
+    }
+    // Each text costs its end and a pointer as well, as execve(2) counts.
+    let bytes: usize = texts().map(|text| text.len() + 1 + size_of::<usize>()).sum();
+    if bytes > RUN_BYTES_MAX {
+        return Err(Failure::user(format!(
+            "its configuration has {bytes} bytes of environment, entrypoint and working directory; \
+             at most {RUN_BYTES_MAX} can be used"
+        )));
+    }
+    Ok(())
 }

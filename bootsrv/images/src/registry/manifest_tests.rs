@@ -112,4 +112,17 @@ fn a_configuration_says_how_the_image_is_run() {
     assert_eq!(good.run.entrypoint, ["/e"]);
     assert!(parse(config("arm64", &[&hex("aa")])).unwrap_err().contains("it is for linux/arm64"));
     assert!(parse(config("amd64", &[])).unwrap_err().contains("speaks of 0 layers"));
+
+    for (key, value, words) in [
+        ("Env", json!(["A=b\0c"]), "NUL byte"),
+        ("Env", json!([format!("A={}", "x".repeat(200_000))]), "at most 131072"),
+        ("Env", json!(vec![""; 20_000]), "at most 131072"),
+        ("Entrypoint", json!(["\0"]), "NUL byte"),
+        ("WorkingDir", json!("/\0"), "NUL byte"),
+    ] {
+        let mut bad = config("amd64", &[&hex("aa")]);
+        bad["config"][key] = value;
+        let text = parse(bad).unwrap_err();
+        assert!(text.contains(words), "{text}");
+    }
 }

@@ -13,7 +13,7 @@ mod session;
 
 pub(crate) use failure::Failure;
 pub(crate) use patience::{Patience, Trial};
-pub(crate) use session::{BlobStream, Session};
+pub(crate) use session::{BlobStream, Refused, Session};
 
 use crate::credentials::{CREDENTIALS_BYTES_MAX, Credential, CredentialsFile};
 use crate::error::PrepareError;
@@ -37,6 +37,9 @@ const REDIRECTS_MAX: usize = 5;
 /// Where the API of `docker.io` is.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
+/// Over which the rate of a layer is taken.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -44,6 +47,8 @@ pub(crate) struct Pace {
     pub(crate) connect: Duration,
     /// A registry's silence.
     pub(crate) idle: Duration,
+    /// Over which the rate of a layer is taken.
+    pub(crate) rate_window: Duration,
     pub(crate) patience: Patience,
 }
 
@@ -52,6 +57,7 @@ impl Pace {
         Self {
             connect: seconds(settings.connect_seconds),
             idle: seconds(settings.idle_seconds),
+            rate_window: RATE_WINDOW,
             patience: Patience::new(seconds(settings.patience_seconds)),
         }
     }
@@ -138,6 +144,7 @@ impl Registries {
             client: self.special.get(name).unwrap_or(&self.any).clone(),
             login: None,
             idle: self.pace.idle,
+            rate_window: self.pace.rate_window,
             authorization: Mutex::new(None::<HeaderValue>),
             given_up: AtomicBool::new(false),
         }

@@ -22,6 +22,9 @@ pub(crate) struct Session {
     progress: Arc<Progress>,
 }
 
+/// Who failed, and of what.
+pub(crate) type Refused<'a> = (&'a Endpoint, Failure);
+
 /// A blob's bytes on their way.
 pub(crate) struct BlobStream<'a> {
     endpoint: &'a Endpoint,
@@ -122,29 +125,31 @@ impl Session {
         }
     }
 
-    /// Opens a layer's blob at byte `from`.
+    /// Whether the registry has a layer's blob in this repository for this caller: one question,
+    /// nothing is fetched.
+    pub(crate) async fn check_blob(&self, blob: &Descriptor) -> Result<(), Failure> {
+        let ask = blob_ask(blob, Method::HEAD, 0);
+        self.send(&ask, &mut Trial::default()).await.map(drop).map_err(Failure::of_a_part)
+    }
+
+    /// Opens a layer's blob at byte `from`: one try, without patience ([`Self::put_off`]).
     pub(crate) async fn open_blob(
         &self,
         blob: &Descriptor,
         from: u64,
-        trial: &mut Trial,
-    ) -> Result<BlobStream<'_>, Failure> {
-        let ask = Ask {
-            method: Method::GET,
-            path: format!("blobs/sha256:{}", blob.digest),
-            what: format!("its layer sha256:{}", blob.digest),
-            from,
-        };
-        loop {
-            let (endpoint, response) = self.send(&ask, trial).await.map_err(Failure::of_a_part)?;
-            match surplus(&response, from, blob.size) {
-                Ok(surplus) => return Ok(BlobStream { endpoint, response, surplus }),
-                Err(why) => {
-                    let failure = Failure::site(format!("{} {why}", endpoint.name));
-                    self.put_off(endpoint, failure, trial).await?;
-                }
-            }
+    ) -> Result<BlobStream<'_>, Refused<'_>> {
+        let ask = blob_ask(blob, Method::GET, from);
+        let asked = self.try_once(&ask).await;
+        let (endpoint, response) = asked.map_err(|failure| (&self.own, failure.of_a_part()))?;
+        match surplus(&response, from, blob.size) {
+            Ok(surplus) => Ok(BlobStream { endpoint, response, surplus }),
+            Err(why) => Err((endpoint, Failure::site(format!("{} {why}", endpoint.name)))),
         }
+    }
+
+    /// The registry's name, whatever mirrors it has.
+    pub(crate) fn registry(&self) -> &str {
+        &self.own.name
     }
 
     /// Leaves all mirrors for good; `false`: there was none left.
@@ -239,6 +244,15 @@ fn manifest_ask(image: &DockerReference, method: Method) -> Ask {
         (None, tag) => tag.clone().unwrap_or_else(|| "latest".to_owned()),
     };
     Ask { method, path: format!("manifests/{name}"), what: "it".into(), from: 0 }
+}
+
+fn blob_ask(blob: &Descriptor, method: Method, from: u64) -> Ask {
+    Ask {
+        method,
+        path: format!("blobs/sha256:{}", blob.digest),
+        what: format!("its layer sha256:{}", blob.digest),
+        from,
+    }
 }
 
 fn lying(name: &str, what: &str, expected: &Digest) -> Failure {

@@ -7,8 +7,9 @@ use protocol::names::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-/// How long a layer without an image is kept: its image may still be on its way.
-const UNREFERRED: Duration = Duration::from_secs(3600);
+/// How long a layer without an image is kept: its image may still be on its way, which takes at most
+/// [`crate::settings::PULL_SECONDS_MAX`].
+const UNREFERRED: Duration = Duration::from_secs(25 * 3600);
 
 /// What the shelf may hold.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +71,7 @@ impl Shelf {
         Ok(chosen.into_iter().map(removed).collect())
     }
 
-    /// Forgets the layers that no image refers to. One that was asked for in the last hour stays: an
+    /// Forgets the layers that no image refers to. One that was asked for in the last day stays: an
     /// image may be on its way; but not if the image that is gone was the last to ask.
     pub(super) fn drop_layers(
         &self,
@@ -91,6 +92,7 @@ impl Shelf {
             if free && !kept.contains(&layer.diff_id) {
                 remove(&self.layer_file(&layer.diff_id))?;
                 remove(&self.index_file(&layer.diff_id))?;
+                remove(&self.blobs_file(&layer.diff_id))?;
             }
         }
         Ok(())

@@ -5,15 +5,22 @@ use crate::error::PrepareError;
 use crate::layer::stack::{self, StackedLayer};
 use crate::layer::{self, LayerError, LayerIndex, LayerLimits};
 use crate::prepared::PreparedLayer;
+use artifacts::store::{Store, StoreError};
 use protocol::names::Digest;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// Most packed forms of one layer that are remembered: compressors differ, and registries pack anew.
+const BLOBS_MAX: usize = 64;
+
+/// Most layers; each is an artifact, of which a sweep lists 100,000.
+const LAYERS_MAX: usize = if cfg!(test) { 20 } else { 50_000 };
+
 impl Shelf {
     /// A layer by the digest of its uncompressed archive; `None`: it must be converted. It is safe
-    /// from [`Shelf::gc`] for an hour from now.
+    /// from [`Shelf::gc`] for a day from now.
     ///
     /// # Errors
     /// When its file cannot be read.
@@ -26,6 +33,40 @@ impl Shelf {
             .and_then(|file| file.set_modified(SystemTime::now()));
         touched.map_err(|error| cannot("touch", &path, &error))?;
         Ok(Some(layer))
+    }
+
+    /// A layer that these packed bytes have given; `None`: whoever has nothing but the layer's own
+    /// digest must fetch and convert it.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn layer_of_blob(
+        &self,
+        diff_id: &Digest,
+        blob: &Digest,
+    ) -> Result<Option<PreparedLayer>, PrepareError> {
+        if self.blobs(diff_id)?.contains(blob) { self.layer(diff_id) } else { Ok(None) }
+    }
+
+    /// Notes that the packed bytes of that digest have given a layer.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn add_blob(&self, diff_id: &Digest, blob: Digest) -> Result<(), PrepareError> {
+        let _lock = self.lock()?;
+        let mut blobs = self.blobs(diff_id)?;
+        if blobs.contains(&blob) {
+            return Ok(());
+        }
+        blobs.push(blob);
+        let surplus = blobs.len().saturating_sub(BLOBS_MAX);
+        blobs.drain(..surplus);
+        self.write(&self.blobs_file(diff_id), &blobs)
+    }
+
+    /// What is known to have given a layer, the oldest first.
+    pub(crate) fn blobs(&self, diff_id: &Digest) -> Result<Vec<Digest>, PrepareError> {
+        Ok(read(&self.blobs_file(diff_id))?.unwrap_or_default())
     }
 
     /// The same, without a trace.
@@ -83,12 +124,11 @@ impl Shelf {
             layers.push(correction);
             return Ok(layers);
         }
-        let stacked: Result<Vec<StackedLayer>, PrepareError> =
-            layers.iter().map(|layer| self.stacked(layer)).collect();
+        let stacked = self.stacked(&layers, limits)?;
         let scratch =
             self.store().scratch().map_err(|error| PrepareError::site(error.to_string()))?;
         let file = scratch.join("squashfs");
-        if let Some(corrected) = stack::correct(&stacked?, &file, limits)? {
+        if let Some(corrected) = stack::correct(&stacked, &file, limits)? {
             layers.push(self.keep(
                 key,
                 &file,
@@ -109,9 +149,28 @@ impl Shelf {
         LayerIndex::load(&path).map_err(|error| cannot("read", &path, &error))
     }
 
-    fn stacked(&self, layer: &PreparedLayer) -> Result<StackedLayer, PrepareError> {
-        let index = self.index(&layer.diff_id)?;
-        Ok(StackedLayer { index, squashfs: self.store().path(&layer.squashfs.sha256) })
+    /// The layers' indexes, none of which is read if they are too many or too large together.
+    fn stacked(
+        &self,
+        layers: &[PreparedLayer],
+        limits: &LayerLimits,
+    ) -> Result<Vec<StackedLayer>, PrepareError> {
+        let entries: u64 = layers.iter().map(|layer| layer.entries).sum();
+        if entries > limits.stack_entries_max() {
+            return Err(stack::too_many_entries(limits).into());
+        }
+        let mut bytes = 0;
+        let mut stacked = Vec::with_capacity(layers.len());
+        for layer in layers {
+            let index = self.index(&layer.diff_id)?;
+            bytes += index.bytes();
+            if bytes > limits.stack_bytes_max() {
+                return Err(stack::too_many_names(limits).into());
+            }
+            let squashfs = self.store().path(&layer.squashfs.sha256);
+            stacked.push(StackedLayer { index, squashfs });
+        }
+        Ok(stacked)
     }
 
     /// The index first, then the artifact, then the file that says that both are there.
@@ -129,10 +188,18 @@ impl Shelf {
             .tempfile_in(self.layers_directory())
             .map_err(LayerError::Write)?;
         index.save(unfinished.path()).map_err(LayerError::Write)?;
+        let site = |error: StoreError| PrepareError::site(error.to_string());
+        let sealed = Store::seal(file).map_err(site)?;
         let _lock = self.lock()?;
+        let there = || names(&self.layers_directory());
+        if !self.layer_file(&diff_id).exists() && there()?.len() >= LAYERS_MAX {
+            return Err(PrepareError::site(format!(
+                "bootsrv keeps {LAYERS_MAX} layers already, its limit; remove images that nobody uses \
+                 (bmc image gc)"
+            )));
+        }
         unfinished.persist(&path).map_err(|error| cannot("write", &path, &error.error))?;
-        let squashfs =
-            self.store().adopt(file).map_err(|error| PrepareError::site(error.to_string()))?;
+        let squashfs = self.store().publish_sealed(sealed).map_err(site)?;
         let layer = PreparedLayer { diff_id, squashfs, entries, unpacked_bytes };
         self.write(&self.layer_file(&diff_id), &layer)?;
         Ok(layer)
@@ -140,6 +207,10 @@ impl Shelf {
 
     pub(super) fn layer_file(&self, diff_id: &Digest) -> PathBuf {
         self.layers_directory().join(format!("{diff_id}.json"))
+    }
+
+    pub(super) fn blobs_file(&self, diff_id: &Digest) -> PathBuf {
+        self.layers_directory().join(format!("{diff_id}.blobs"))
     }
 
     pub(super) fn index_file(&self, diff_id: &Digest) -> PathBuf {

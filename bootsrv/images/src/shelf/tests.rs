@@ -110,16 +110,88 @@ fn images_go_by_age_and_size_and_shared_layers_stay() {
 }
 
 #[test]
-fn a_layer_of_an_image_on_its_way_stays_for_an_hour() {
+fn a_layer_of_an_image_on_its_way_stays_for_a_day() {
     let directory = tempfile::tempdir().unwrap();
     let (_, shelf) = shelf(directory.path());
     let one = layer(&shelf, "one");
     let limits = GcLimits { bytes_max: 0, age_max: Duration::ZERO };
     let now = SystemTime::now();
-    shelf.gc(&limits, &BTreeSet::new(), now).unwrap();
+    let hours = |hours: u64| now + Duration::from_secs(hours * 3600);
+    shelf.gc(&limits, &BTreeSet::new(), hours(24)).unwrap();
     assert!(shelf.layer(&one.diff_id).unwrap().is_some());
-    shelf.gc(&limits, &BTreeSet::new(), now + Duration::from_secs(3700)).unwrap();
+    shelf.gc(&limits, &BTreeSet::new(), hours(26)).unwrap();
     assert!(shelf.layer(&one.diff_id).unwrap().is_none());
+}
+
+#[test]
+fn too_many_are_refused_where_they_are_added_and_removed_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let one = layer(&shelf, "one");
+    let first = image(&shelf, 0, std::slice::from_ref(&one), 1);
+    for number in 1..60 {
+        let digest = Digest([number; 32]);
+        let layer = PreparedLayer { diff_id: digest, ..one.clone() };
+        shelf.write(&shelf.layer_file(&digest), &layer).unwrap();
+        let image = PreparedImage { digest, ..first.clone() };
+        shelf.write(&shelf.image_file(&digest), &image).unwrap();
+    }
+    let new = PreparedImage { digest: Digest([99; 32]), ..first.clone() };
+    assert!(shelf.put(&new).unwrap_err().reason.contains("images already"));
+    shelf.put(&first).unwrap();
+    let error = shelf.convert_layer(&archive("two")[..], None, &LayerLimits::default());
+    assert!(error.unwrap_err().reason.contains("layers already"));
+
+    let limits = GcLimits { bytes_max: 0, age_max: Duration::ZERO };
+    let later = SystemTime::now() + Duration::from_secs(26 * 3600);
+    assert_eq!(shelf.gc(&limits, &BTreeSet::new(), later).unwrap().len(), 60);
+    assert_eq!(shelf.layers().unwrap(), []);
+}
+
+#[test]
+fn a_layer_is_hashed_before_the_lock_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let artifacts = directory.path().join("artifacts");
+    let lock = shelf.lock().unwrap();
+    let other = shelf.clone();
+    let converting = std::thread::spawn(move || layer(&other, "one"));
+    // The lock is waited for with the finished file open, read to its end.
+    let sealed = || {
+        let scratch = fs::read_dir(&artifacts).ok()?.next()?.ok()?.path().join("squashfs");
+        let fds = fs::read_dir("/proc/self/fd").ok()?.flatten();
+        let fd =
+            fds.map(|fd| fd.path()).find(|fd| fs::read_link(fd).ok() == Some(scratch.clone()))?;
+        let info = fs::read_to_string(Path::new("/proc/self/fdinfo").join(fd.file_name()?)).ok()?;
+        let at: u64 = info.lines().next()?.strip_prefix("pos:")?.trim().parse().ok()?;
+        (at > 0 && at == fs::metadata(&scratch).ok()?.len()).then_some(())
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while sealed().is_none() {
+        assert!(std::time::Instant::now() < deadline, "it waits for the lock first");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    drop(lock);
+    converting.join().unwrap();
+}
+
+#[test]
+fn layers_that_are_too_much_together_are_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let layers = ["one", "two", "three"].map(|name| layer(&shelf, name)).to_vec();
+    for layer in &layers {
+        fs::write(shelf.index_file(&layer.diff_id), "damaged").unwrap();
+    }
+    let limits = LayerLimits { entries_max: 1, ..LayerLimits::default() };
+    let error = shelf.complete(layers, &limits).unwrap_err();
+    assert!(error.reason.contains("more than 2 entries with those below it"), "{error}");
+
+    let layers = ["four", "five", "six"].map(|name| layer(&shelf, name)).to_vec();
+    fs::write(shelf.index_file(&layers[2].diff_id), "damaged").unwrap();
+    let limits = LayerLimits { index_bytes_max: 100, ..LayerLimits::default() };
+    let error = shelf.complete(layers, &limits).unwrap_err();
+    assert!(error.reason.contains("more than 200 bytes of names"), "{error}");
 }
 
 #[test]

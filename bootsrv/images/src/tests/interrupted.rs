@@ -2,7 +2,7 @@
 
 use super::sample::Sample;
 use super::scripted::{Received, Reply, Scripted, from_sample};
-use super::{blobs, open, pull, request};
+use super::{blob_file, blobs, open, pull, request};
 use crate::Blame;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -64,8 +64,7 @@ async fn a_damaged_remainder_is_fetched_again() {
     let server = Scripted::serve(sample.clone(), |_| None);
     let directory = tempfile::tempdir().unwrap();
     let images = open(directory.path(), &server.name());
-    let name = sample.layer_path(0);
-    let file = directory.path().join("blobs").join(name.rsplit(':').next().unwrap());
+    let file = blob_file(directory.path(), &server, &sample);
     std::fs::write(file, vec![0; 60_000]).unwrap();
     pull(&images, &server.image()).await.unwrap();
     assert_eq!(ranges(&server, &sample), [60_000, 0]);
@@ -140,8 +139,7 @@ async fn a_pull_killed_in_the_middle_goes_on() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let hex = sample.layer_path(0).rsplit(':').next().unwrap().to_owned();
-    let blob = directory.path().join("blobs").join(hex);
+    let blob = blob_file(directory.path(), &server, &sample);
     while std::fs::metadata(&blob).map_or(0, |file| file.len()) < 700_000 {
         assert!(child.try_wait().unwrap().is_none(), "the pull ended by itself");
         std::thread::sleep(std::time::Duration::from_millis(1));

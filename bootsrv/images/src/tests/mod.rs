@@ -7,13 +7,17 @@ mod pulls;
 mod real;
 mod sample;
 mod scripted;
+mod shared;
+mod slow;
 
 use crate::registry::{Pace, Patience};
 use crate::settings::RegistrySettings;
 use crate::{Images, PrepareError, PreparedImage, Request, Settings};
 use artifacts::store::Store;
 use protocol::image_reference::ImageReference;
-use std::path::Path;
+use sample::{Sample, digest};
+use scripted::Scripted;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything fast, so that tests do not wait.
@@ -21,6 +25,7 @@ fn pace() -> Pace {
     Pace {
         connect: Duration::from_millis(500),
         idle: Duration::from_millis(300),
+        rate_window: Duration::from_millis(500),
         patience: Patience {
             first: Duration::from_millis(5),
             tries: 3,
@@ -55,6 +60,12 @@ async fn pull(images: &Images, text: &str) -> Result<PreparedImage, PrepareError
 
 fn request(text: &str, digest: protocol::names::Digest) -> Request {
     Request { reference: reference(text).pinned(digest), uploaded: None, credential: None }
+}
+
+/// Where the lowest layer of a server's image is while it is fetched.
+fn blob_file(directory: &Path, server: &Scripted, sample: &Sample) -> PathBuf {
+    let (digest, size) = (digest(&sample.layers[0]), sample.layers[0].len() as u64);
+    directory.join("blobs").join(crate::blob::file_name(&server.name(), &digest, size))
 }
 
 /// Unfinished blobs.

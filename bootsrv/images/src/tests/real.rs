@@ -2,7 +2,6 @@
 
 use super::sample::Sample;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub(super) struct RealRegistry {
     child: Child,
-    directory: TempDir,
+    _directory: TempDir,
     /// `127.0.0.1:PORT`.
     pub(super) name: String,
 }
@@ -45,7 +44,7 @@ impl RealRegistry {
             assert!(child.try_wait().unwrap().is_none(), "docker-registry ended");
             std::thread::sleep(Duration::from_millis(5));
         }
-        Self { child, directory, name }
+        Self { child, _directory: directory, name }
     }
 
     /// Copies an image there with skopeo; `login` is `user:password`.
@@ -64,11 +63,6 @@ impl RealRegistry {
     /// Its name for users.
     pub(super) fn image(&self, image: &str) -> String {
         format!("docker://{}/{image}", self.name)
-    }
-
-    /// Where it keeps its data.
-    pub(super) fn data(&self) -> PathBuf {
-        self.directory.path().join("data/docker/registry/v2")
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Reply {
     pub(super) cut: Option<usize>,
     /// Is silent after so many bytes of the body.
     pub(super) stall: Option<usize>,
+    /// Sends the body at 10 kB/s.
+    pub(super) trickle: bool,
 }
 
 impl Reply {
@@ -181,6 +183,13 @@ fn send(
     }
     stream.write_all((head + "\r\n").as_bytes())?;
     if received.method == "HEAD" {
+        return Ok(());
+    }
+    if reply.trickle {
+        for part in reply.body.chunks(100) {
+            stream.write_all(part)?;
+            std::thread::sleep(Duration::from_millis(10));
+        }
         return Ok(());
     }
     let length = reply.cut.or(reply.stall).unwrap_or(reply.body.len());

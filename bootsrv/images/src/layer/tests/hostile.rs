@@ -172,6 +172,62 @@ fn entries_without_end_are_refused() {
 }
 
 #[test]
+fn memory_for_names_and_attributes_has_a_limit() {
+    let large = Item::file("f", "").pax("SCHILY.xattr.user.x", &vec![b'x'; 70_000]);
+    let text = refused_by_default(&Archive::new().item(&large));
+    assert!(text.contains("more than 65536 bytes of extended attributes"), "{text}");
+
+    let limits = LayerLimits { index_bytes_max: 100_000, ..LayerLimits::default() };
+    let many = |item: &dyn Fn(usize) -> Item| {
+        (0..100).fold(Archive::new(), |archive, number| archive.item(&item(number))).bytes()
+    };
+    let attributes =
+        |number| Item::file(&format!("f{number}"), "").pax("SCHILY.xattr.user.x", &[b'x'; 2000]);
+    let deep = |number| Item::file(&format!("{number}/{}f", "d/".repeat(100)), "");
+    for archive in [many(&attributes), many(&deep)] {
+        let text = refused(&archive[..], &limits);
+        assert!(text.contains("more than 100000 bytes of names"), "{text}");
+    }
+}
+
+/// What the correction of these layers says with small limits.
+fn not_corrected(layers: &[Archive], limits: &LayerLimits) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let stacked = layers.iter().enumerate().map(|(number, layer)| {
+        let squashfs = directory.path().join(number.to_string());
+        let converted = convert(&layer.bytes()[..], None, &squashfs, &LayerLimits::default());
+        stack::StackedLayer { index: converted.unwrap().index, squashfs }
+    });
+    let stacked: Vec<_> = stacked.collect();
+    stack::correct(&stacked, &directory.path().join("top"), limits).unwrap_err().to_string()
+}
+
+#[test]
+fn links_do_not_multiply_what_a_few_entries_cost() {
+    let target = |number| format!("{number}/{}", "d/".repeat(500));
+    let far = (0..10).fold(Archive::new(), |archive, number| {
+        let link = format!("l{number}");
+        archive.symlink(&link, &target(number)).file(&format!("{link}/x"), "")
+    });
+    let layers = [Archive::new().file("a", ""), far];
+    let few = LayerLimits { entries_max: 50, ..LayerLimits::default() };
+    let text = not_corrected(&layers, &few);
+    assert!(text.contains("more than 150 files in all"), "{text}");
+    let short = LayerLimits { index_bytes_max: 100_000, ..LayerLimits::default() };
+    let text = not_corrected(&layers, &short);
+    assert!(text.contains("more than 200000 bytes of names with those below it"), "{text}");
+
+    // Each link is a way of two thousand steps, which lead nowhere.
+    let around = (0..100)
+        .fold(Archive::new().dir("d").symlink("l", &"d/../".repeat(400)), |a, n| {
+            a.file(&format!("l/x{n}"), "")
+        });
+    let few = LayerLimits { entries_max: 70, ..LayerLimits::default() };
+    let text = not_corrected(&[around], &few);
+    assert!(text.contains("steps in all"), "{text}");
+}
+
+#[test]
 fn random_damage_is_an_error_and_no_panic() {
     let archive = Archive::new().dir("d").file("d/f", "hello").symlink("l", "d").bytes();
     let mut state = 7_u64;

@@ -1,0 +1,172 @@
+//! Layers that are on the shelf already: taken from there by those who have their bytes or may have
+//! them, and by nobody else.
+
+use super::sample::{Sample, digest, layer};
+use super::scripted::{Reply, Scripted, from_sample};
+use super::{blob_file, blobs, open, open_with, pull, request};
+use crate::{Blame, Images, PrepareError, PreparedImage, Request, Settings};
+use protocol::image_reference::ImageReference;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// One image by the name `first`, another by any other.
+fn two(first: Sample, second: Sample) -> Scripted {
+    Scripted::start(move |request| {
+        let sample = if request.path.contains("/first/x/") { &first } else { &second };
+        from_sample(sample, request)
+    })
+}
+
+fn image(server: &Scripted, name: &str) -> String {
+    format!("docker://{}/{name}/x:1", server.name())
+}
+
+#[tokio::test]
+async fn a_layer_that_another_image_had_is_asked_for_and_not_fetched() {
+    let base = layer("base", 100_000);
+    let first = Sample::new(std::slice::from_ref(&base));
+    let second = Sample::new(&[base, layer("top", 1000)]);
+    let server = two(first.clone(), second);
+    let directory = tempfile::tempdir().unwrap();
+    let images = open(directory.path(), &server.name());
+    let shared = pull(&images, &image(&server, "first")).await.unwrap();
+    let more = pull(&images, &image(&server, "second")).await.unwrap();
+    assert_eq!(more.layers[0], shared.layers[0]);
+    let asked: Vec<String> = server
+        .received()
+        .iter()
+        .filter(|one| one.path.ends_with(&first.layer_path(0)))
+        .map(|one| format!("{} {}", one.method, one.path.split('/').nth(2).unwrap()))
+        .collect();
+    assert_eq!(asked, ["GET first", "HEAD second"]);
+}
+
+/// An image of a layer of the sender's own, whose configuration says that it is another one.
+fn pretending(to_be: &[u8]) -> Sample {
+    let mut sample = Sample::new(&[layer("own", 1000)]);
+    let mut manifest: Value = serde_json::from_slice(&sample.manifest).unwrap();
+    let name = manifest["config"]["digest"].as_str().unwrap().to_owned();
+    let mut config: Value = serde_json::from_slice(&sample.blobs.remove(&name).unwrap()).unwrap();
+    config["rootfs"]["diff_ids"] = json!([format!("sha256:{}", digest(to_be))]);
+    let config = serde_json::to_vec(&config).unwrap();
+    let name = format!("sha256:{}", digest(&config));
+    manifest["config"]["digest"] = json!(name);
+    manifest["config"]["size"] = json!(config.len());
+    sample.blobs.insert(name, config);
+    sample.manifest = serde_json::to_vec(&manifest).unwrap();
+    sample
+}
+
+#[tokio::test]
+async fn a_configuration_that_names_anothers_layer_does_not_get_it() {
+    let secret = layer("secret", 100_000);
+    let server = two(Sample::new(std::slice::from_ref(&secret)), pretending(&secret));
+    let directory = tempfile::tempdir().unwrap();
+    let images = open(directory.path(), &server.name());
+    pull(&images, &image(&server, "first")).await.unwrap();
+    let error = pull(&images, &image(&server, "second")).await.unwrap_err();
+    assert_eq!(error.blame, Blame::User);
+    assert!(error.reason.contains("the layer's content has the digest"), "{error}");
+}
+
+#[tokio::test]
+async fn a_manifest_that_names_anothers_blob_gets_what_the_registry_gives() {
+    let secret = Sample::new(&[layer("secret", 100_000)]);
+    let path = secret.layer_path(0);
+    let copy = secret.clone();
+    // The registry has the blob in one repository only, as a real one does.
+    let server = Scripted::start(move |request| {
+        if request.path.contains("/second/x/") && request.path.ends_with(&path) {
+            return Reply::refusal(404, "blob unknown to registry");
+        }
+        from_sample(&copy, request)
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let images = open(directory.path(), &server.name());
+    let own = pull(&images, &image(&server, "first")).await.unwrap();
+    images.shelf().remove(&own.digest).unwrap();
+    // The layer stays for a while: an image of the same manifest is prepared anew.
+    images.shelf().convert_layer(&layer("secret", 100_000)[..], None, &Default::default()).unwrap();
+    images.shelf().add_blob(&own.layers[0].diff_id, digest(&secret.layers[0])).unwrap();
+    let error = pull(&images, &image(&server, "second")).await.unwrap_err();
+    assert!(error.reason.contains("blob unknown to registry"), "{error}");
+    pull(&images, &image(&server, "first")).await.unwrap();
+}
+
+#[tokio::test]
+async fn bytes_left_by_another_users_try_are_no_proof_either() {
+    let sample = Sample::one_layer(10_000);
+    let path = sample.layer_path(0);
+    let copy = sample.clone();
+    let server = Scripted::serve(sample.clone(), move |request| {
+        let blob = request.path.contains(&path);
+        (blob && !copy.layers.is_empty()).then(|| Reply::refusal(403, "not yours"))
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let images = open(directory.path(), &server.name());
+    let left = blob_file(directory.path(), &server, &sample);
+    std::fs::write(left, &sample.layers[0]).unwrap();
+    let asked = images.start(request(&server.image(), sample.digest()));
+    let error = asked.finished().await.unwrap_err();
+    assert!(error.reason.contains("does not give its layer"), "{error}");
+    assert_eq!(blobs(directory.path()), 1);
+}
+
+/// As a user sends an image layout: the tar archive of a directory.
+fn archive(directory: &Path, sample: &Sample) -> PathBuf {
+    let layout = tempfile::tempdir_in(directory).unwrap();
+    sample.save(layout.path(), "x");
+    let file = directory.join(sample.digest().to_string());
+    let mut builder = tar::Builder::new(std::fs::File::create(&file).unwrap());
+    builder.append_dir_all(".", layout.path()).unwrap();
+    builder.finish().unwrap();
+    file
+}
+
+async fn convert(images: &Images, file: PathBuf) -> Result<PreparedImage, PrepareError> {
+    let key = digest(&std::fs::read(&file).unwrap());
+    let reference: ImageReference = format!("oci-archive:/x.tar@sha256:{key}").parse().unwrap();
+    let asked = Request { reference, uploaded: Some(file), credential: None };
+    images.start(asked).finished().await
+}
+
+#[tokio::test]
+async fn a_file_gets_the_layers_whose_bytes_are_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let images = open_with(directory.path(), Settings::default());
+    let secret = layer("secret", 100_000);
+    let first = Sample::new(std::slice::from_ref(&secret));
+    let own = convert(&images, archive(directory.path(), &first)).await.unwrap();
+    let error =
+        convert(&images, archive(directory.path(), &pretending(&secret))).await.unwrap_err();
+    assert_eq!(error.blame, Blame::User, "{error}");
+    assert!(error.reason.contains("has the digest"), "{error}");
+
+    // Found on the shelf and not converted again: that would touch the layer's own file anew.
+    let record = directory.path().join(format!("layers/{}.index", own.layers[0].diff_id));
+    let made = std::fs::metadata(&record).unwrap().modified().unwrap();
+    let more = Sample::new(&[secret, layer("top", 1000)]);
+    let more = convert(&images, archive(directory.path(), &more)).await.unwrap();
+    assert_eq!(more.layers[0], own.layers[0]);
+    assert_eq!(std::fs::metadata(&record).unwrap().modified().unwrap(), made);
+}
+
+#[tokio::test]
+async fn an_image_is_limited_as_a_whole_and_a_full_disk_is_the_sites() {
+    let sample = Sample::new(&[layer("one", 60_000), layer("two", 60_000)]);
+    let directory = tempfile::tempdir().unwrap();
+    let small = Settings { image_bytes_max: 100_000, ..Settings::default() };
+    let images = open_with(directory.path(), small);
+    let error = convert(&images, archive(directory.path(), &sample)).await.unwrap_err();
+    assert_eq!(error.blame, Blame::User);
+    assert!(error.reason.contains("image_bytes_max"), "{error}");
+
+    let full = Settings { disk_reserve_bytes: u64::MAX, ..Settings::default() };
+    let images = open_with(directory.path(), full);
+    let (sender, made) = std::sync::mpsc::channel();
+    images.on_full_disk(move |missing| sender.send(missing).unwrap());
+    let error = convert(&images, archive(directory.path(), &sample)).await.unwrap_err();
+    assert_eq!(error.blame, Blame::Site);
+    assert!(error.reason.contains("bmc image gc"), "{error}");
+    assert!(made.try_recv().unwrap() > 0, "room was made before it was refused");
+}
