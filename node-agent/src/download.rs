@@ -89,10 +89,12 @@ fn fetch_from<R: Read>(
         let is_over = last_byte.elapsed() >= patience.total;
         match attempt {
             Err(error) if is_over || is_final(&error) => {
-                return Err(error)
-                    .with_context(|| format!("fetching artifact {}", artifact.sha256));
+                return Err(error).context(Fetching(artifact.sha256));
             }
-            Ok(()) if is_over => bail!("artifact {} ends after {before} bytes", artifact.sha256),
+            Ok(()) if is_over => {
+                let error = anyhow::anyhow!("it ends after {before} bytes");
+                return Err(error.context(Fetching(artifact.sha256)));
+            }
             Ok(()) if target.bytes > before => {}
             _ => sleep(patience.pause),
         }
@@ -107,6 +109,16 @@ fn fetch_from<R: Read>(
 fn is_final(error: &anyhow::Error) -> bool {
     error.is::<TooLong>() || error.is::<WriteFailed>() || is_refused(error)
 }
+
+/// Whether the server did not give the artifact. This node can be at fault too, but then nobody hears
+/// of it: what reports the failure goes the same way.
+pub(crate) fn is_of_server(error: &anyhow::Error) -> bool {
+    error.is::<Fetching>() && !error.is::<WriteFailed>()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("fetching artifact {0}")]
+struct Fetching(Digest);
 
 #[derive(Debug, thiserror::Error)]
 #[error("it is longer than the {0} bytes of the plan")]
@@ -182,7 +194,11 @@ mod tests {
         let seen = Mutex::new(Vec::new());
         let fetch = |artifact: &ArtifactRef, _: &Path| {
             seen.lock().unwrap().push(artifact.bytes);
-            if artifact.bytes == 199 { bail!("gone") } else { Ok(()) }
+            if artifact.bytes == 199 {
+                bail!("gone");
+            }
+            sleep(Duration::from_micros(100));
+            Ok(())
         };
         fetch_all(&fetch, files(100), "files").unwrap();
         seen.lock().unwrap().sort_unstable();
@@ -213,7 +229,19 @@ mod tests {
         let error = fetch_abc(|_| -> Result<&[u8]> { bail!("refused") }, total).unwrap_err();
         assert_eq!(format!("{error:#}"), format!("fetching artifact {ABC}: refused"));
         let error = fetch_abc(|_| Ok(&b""[..]), total).unwrap_err();
-        assert_eq!(error.to_string(), format!("artifact {ABC} ends after 0 bytes"));
+        let expected = format!("fetching artifact {ABC}: it ends after 0 bytes");
+        assert_eq!(format!("{error:#}"), expected);
+        assert!(is_of_server(&error));
+    }
+
+    #[test]
+    fn memory_that_is_full_and_wrong_bytes_are_not_the_servers() {
+        let artifact = ArtifactRef { sha256: ABC.parse().unwrap(), bytes: 3 };
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let error = fetch_from(|_| Ok(&b"abc"[..]), &artifact, full, PATIENCE).unwrap_err();
+        assert!(error.is::<WriteFailed>() && !is_of_server(&error), "{error:#}");
+        let error = fetch_abc(|_| Ok(&b"abd"[..]), PATIENCE.total).unwrap_err();
+        assert!(format!("{error}").contains("wrong content") && !is_of_server(&error));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use std::path::Path;
 
 /// Largest passwd or group file read, in bytes.
 const TABLE_BYTES_MAX: u64 = 16 << 20;
+/// Most attempts at a path while names and mounts change elsewhere on the node.
+const RESOLVE_TRIES: u32 = 1000;
 /// The name under which a file is written before it takes its place.
 const UNFINISHED: &str = ".node-agent-unfinished";
 
@@ -39,8 +41,13 @@ impl Root {
         if files.is_empty() {
             return Ok(());
         }
-        let users = self.read_table("/etc/passwd")?;
-        let groups = self.read_table("/etc/group")?;
+        // Numbers need no table: an image's may be as large as it likes.
+        let table = |path, is_named: bool| {
+            if is_named { self.read_table(path) } else { Ok(String::new()) }
+        };
+        let is_name = |account: &str| account.parse::<u32>().is_err();
+        let users = table("/etc/passwd", files.iter().any(|file| is_name(&file.owner)))?;
+        let groups = table("/etc/group", files.iter().any(|file| is_name(&file.group)))?;
         for file in files {
             self.write_one(file, &users, &groups)
                 .with_context(|| format!("writing the file {}", file.path))?;
@@ -79,12 +86,15 @@ impl Root {
     /// Opens what is at a path of the root, links followed inside of it.
     pub(crate) fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), inside)
+        let open =
+            || openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), inside);
+        // At each `..` the kernel gives up if anything was renamed or mounted meanwhile, anywhere.
+        (1..RESOLVE_TRIES).map(|_| open()).find(|found| !is_again(found)).unwrap_or_else(open)
     }
 
-    /// A regular file's content; none if nothing is there, or no regular file of at most
-    /// [`TABLE_BYTES_MAX`]: opening a pipe or a device of an image could wait for ever.
-    pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    /// A regular file's content; none if nothing is there, or no regular file of at most `bytes_max`:
+    /// opening a pipe or a device of an image could wait for ever.
+    pub(crate) fn read(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>> {
         let found = match self.resolve(path, OFlags::PATH) {
             Ok(found) => found,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
@@ -92,19 +102,19 @@ impl Root {
         };
         let stat = fstat(&found)?;
         let is_regular = FileType::from_raw_mode(stat.st_mode).is_file();
-        if !is_regular || u64::try_from(stat.st_size)? > TABLE_BYTES_MAX {
+        if !is_regular || u64::try_from(stat.st_size)? > bytes_max {
             return Ok(None);
         }
         let mut content = Vec::new();
         File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))
-            .and_then(|file| file.take(TABLE_BYTES_MAX).read_to_end(&mut content))
+            .and_then(|file| file.take(bytes_max).read_to_end(&mut content))
             .with_context(|| format!("reading {path}"))?;
         Ok(Some(content))
     }
 
     /// An account table of the image; empty if it has none.
     fn read_table(&self, path: &str) -> Result<String> {
-        let text = self.read(path)?.unwrap_or_default();
+        let text = self.read(path, TABLE_BYTES_MAX)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -129,6 +139,10 @@ impl Root {
         }
         written
     }
+}
+
+fn is_again(found: &Result<OwnedFd, Errno>) -> bool {
+    matches!(found, Err(Errno::AGAIN))
 }
 
 fn fill(parent: impl AsFd, file: &SiteFile, (owner, group): (Uid, Gid)) -> Result<()> {
@@ -178,6 +192,28 @@ mod tests {
         assert_eq!(fs::read(&written).unwrap(), b"new");
         assert_eq!(fs::metadata(&written).unwrap().permissions().mode() & 0o7777, 0o640);
         assert!(root.write(&[SiteFile { owner: "nobody-here".into(), ..file("/x") }]).is_err());
+    }
+
+    #[test]
+    fn paths_are_found_while_the_node_renames() {
+        let base = tempfile::tempdir().unwrap();
+        fs::create_dir_all(base.path().join("a/b")).unwrap();
+        let ups = "/a/b/../..".repeat(5) + "/a";
+        let root = Root::open(base.path()).unwrap();
+        let (one, other) = (base.path().join("one"), base.path().join("other"));
+        fs::create_dir(&one).unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    fs::rename(&one, &other).unwrap();
+                    fs::rename(&other, &one).unwrap();
+                }
+            });
+            let failed = (0..2000).find_map(|_| root.resolve(&ups, OFlags::PATH).err());
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(failed, None);
+        });
     }
 
     #[test]

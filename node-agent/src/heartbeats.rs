@@ -83,6 +83,12 @@ pub(crate) fn run() -> Result<()> {
     loop {
         if !slurmd_runs && slurmd::find().is_some() {
             slurmd_runs = true;
+            if !errand.application
+                && let Err(error) = application::declare_none()
+            {
+                let failure = BootFailure { setting: false, reason: format!("{error:#}") };
+                end_boot(&reporter, failure, "tasks cannot be told that they have no image");
+            }
             slurmd_started(&reporter);
             slurmd_is_there.send(()).ok();
         }

@@ -18,17 +18,25 @@ const LOOP_TRIES: u32 = 8;
 /// Nothing a layer's attributes say may lead to another file: our layers have none of these.
 const FOLLOW_NOTHING: &str = "redirect_dir=nofollow,metacopy=off,index=off";
 
+/// A file cannot be read where it lies, or this kernel does not take it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotMountable(String);
+
 /// Mounts a squashfs file, read-only.
 pub(crate) fn mount_squashfs(file: &Path, target: &Path, flags: MountFlags) -> Result<()> {
-    let (path, _device) = attach(file)?;
+    let failed = |what: &str| NotMountable(format!("{what} {}", file.display()));
+    let image = File::open(file).with_context(|| failed("opening"))?;
+    let (path, _device) = attach(&image)?;
     mount(&path, target, "squashfs", flags | MountFlags::RDONLY, None)
-        .with_context(|| format!("mounting {} as squashfs", file.display()))
+        .with_context(|| failed("mounting as squashfs:"))
 }
 
 /// Mounts the files, the lowest first, at `0`, `1`, … below `directory`, which is made.
 pub(crate) fn mount_layers(files: &[PathBuf], directory: &Path, flags: MountFlags) -> Result<()> {
     if files.len() > LAYERS_MAX {
-        bail!("it has {} layers, {LAYERS_MAX} are the limit", files.len());
+        let count = files.len();
+        bail!(NotMountable(format!("it has {count} layers, {LAYERS_MAX} are the limit")));
     }
     for (index, file) in files.iter().enumerate() {
         let target = directory.join(index.to_string());
@@ -57,7 +65,10 @@ pub(crate) fn mount_overlay(
         fs::create_dir(&directory)?;
         fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
     }
-    if let Some(top) = count.checked_sub(1) {
+    // A node's own root is root's, whatever the archive its image was made of says.
+    if over.is_none()
+        && let Some(top) = count.checked_sub(1)
+    {
         // What overlayfs shows of the root itself is the upper directory's.
         let root = fs::metadata(layers.join(top.to_string()))?;
         let shown = upper.join("files");
@@ -75,13 +86,12 @@ pub(crate) fn mount_overlay(
     rustix::process::chdir(layers)?;
     let mounted = mount("root", target, "overlay", flags, &*CString::new(options)?);
     rustix::process::chdir("/")?;
-    mounted.context("mounting the overlay")
+    mounted.with_context(|| NotMountable("mounting the overlay".into()))
 }
 
 /// Binds a file to a free loop device. The device is handed back open: it would free itself
 /// before it is mounted.
-fn attach(file: &Path) -> Result<(PathBuf, File)> {
-    let image = File::open(file).with_context(|| format!("opening {}", file.display()))?;
+fn attach(image: &File) -> Result<(PathBuf, File)> {
     let control = File::open("/dev/loop-control").context("opening /dev/loop-control")?;
     for _ in 0..LOOP_TRIES {
         let number = sys::free_loop_device(&control).context("asking for a free loop device")?;
@@ -90,7 +100,7 @@ fn attach(file: &Path) -> Result<(PathBuf, File)> {
             .read(true)
             .open(&path)
             .with_context(|| format!("opening {}", path.display()))?;
-        match sys::configure_loop_device(&device, &image) {
+        match sys::configure_loop_device(&device, image) {
             Ok(()) => return Ok((path, device)),
             Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {}
             Err(error) => return Err(error).context("configuring the loop device"),

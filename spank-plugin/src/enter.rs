@@ -8,19 +8,19 @@
 //! drain the node. So a failure is kept, and `slurm_spank_task_init` ends the task with it.
 
 use crate::options::{Given, PREFIX};
-use protocol::application::{NODE_FILE, NODE_NAMESPACE, NodeApplication};
+use protocol::application::{
+    NODE_DIRECTORY, NODE_FILE, NODE_FILE_BYTES_MAX, NODE_NAMESPACE, NODE_NO_IMAGE_FILE,
+    NodeApplication,
+};
 use protocol::image_reference::ImageChoice;
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, open, openat, statat};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_no_new_privs};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-
-/// Longest `application.json`, in bytes: an image configuration with all of its variables fits.
-const NODE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What became of a task's way in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,20 +46,30 @@ pub(crate) struct TaskOf {
     pub(crate) uid: u32,
 }
 
-/// Enters, if there is something to enter. `task` is asked only then.
+/// What the node agent has left.
+enum Left {
+    /// Nothing: the node is not one that bootsrv has booted.
+    Nothing,
+    /// bootsrv says that there is nothing to enter.
+    NoImage,
+    Image(NodeApplication, OwnedFd),
+}
+
+/// Enters, if there is something to enter. What bootsrv says, on the node, comes first: a step need not
+/// know what its job has chosen. Then what was typed; where bootsrv says nothing also what the task's
+/// environment has (`variable`), which can be another component's of a heterogeneous job.
+/// `node_root`: the node's root as its first process has it. `task` is asked only if there is something to enter.
 pub(crate) fn enter(
-    node_directory: &Path,
+    node_root: &Path,
     given: &Given,
+    variable: impl FnOnce() -> Option<ImageChoice>,
     task: impl FnOnce() -> Result<TaskOf, String>,
 ) -> Entry {
-    match read(node_directory) {
-        Ok(None) if matches!(given.options.image, Some(ImageChoice::Reference(_))) => {
-            Entry::Failed(format!(
-                "{PREFIX} the job has a container image, and this node was not given it"
-            ))
-        }
-        Ok(None) => Entry::None,
-        Ok(Some((application, namespace))) => {
+    let typed = || given.options.image.clone();
+    match read(&node_root.join(NODE_DIRECTORY.trim_start_matches('/'))) {
+        Ok(Left::NoImage) => outside(typed(), "was booted without it"),
+        Ok(Left::Nothing) => outside(typed().or_else(variable), "was not given it"),
+        Ok(Left::Image(application, namespace)) => {
             let directory = std::env::current_dir().ok();
             let entered = task()
                 .and_then(|task| is_for(&application, task))
@@ -78,22 +88,38 @@ pub(crate) fn enter(
     }
 }
 
-/// What the agent has left, if it has. One failing `open` where it has not.
-fn read(node_directory: &Path) -> Result<Option<(NodeApplication, OwnedFd)>, String> {
+/// A name of the catalog is a node image's here: bootsrv tells the node of all others.
+fn outside(choice: Option<ImageChoice>, why: &str) -> Entry {
+    match choice {
+        Some(ImageChoice::Reference(reference)) => Entry::Failed(format!(
+            "{PREFIX} the job has the container image {reference}, and this node {why}"
+        )),
+        Some(ImageChoice::Catalog(_)) | None => Entry::None,
+    }
+}
+
+/// One failing `open` where the agent has left nothing.
+fn read(node_directory: &Path) -> Result<Left, String> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let failed =
         |name: &str, error: Errno| format!("{}: {error}", node_directory.join(name).display());
     let directory = match open(node_directory, flags | OFlags::DIRECTORY, Mode::empty()) {
         Ok(directory) => directory,
-        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::NOENT) => return Ok(Left::Nothing),
         Err(error) => return Err(failed("", error)),
     };
+    check_owner(&directory, FileType::Directory)?;
     let file = match openat(&directory, NODE_FILE, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::NOENT) => {
+            return match statat(&directory, NODE_NO_IMAGE_FILE, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Ok(Left::NoImage),
+                Err(Errno::NOENT) => Ok(Left::Nothing),
+                Err(error) => Err(failed(NODE_NO_IMAGE_FILE, error)),
+            };
+        }
         Err(error) => return Err(failed(NODE_FILE, error)),
     };
-    check_owner(&directory, FileType::Directory)?;
     check_owner(&file, FileType::RegularFile)?;
     let mut bytes = Vec::new();
     File::from(file)
@@ -104,7 +130,7 @@ fn read(node_directory: &Path) -> Result<Option<(NodeApplication, OwnedFd)>, Str
         serde_json::from_slice(&bytes).map_err(|error| format!("{NODE_FILE}: {error}"))?;
     let namespace = openat(&directory, NODE_NAMESPACE, flags, Mode::empty())
         .map_err(|error| failed(NODE_NAMESPACE, error))?;
-    Ok(Some((application, namespace)))
+    Ok(Left::Image(application, namespace))
 }
 
 /// What root is to believe, only root may have written.

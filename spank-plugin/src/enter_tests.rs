@@ -3,16 +3,30 @@
 
 use super::*;
 use protocol::application::ImageConfig;
+use protocol::job_options::OptionName;
 use protocol::names::JobId;
 use rustix::thread::{CpuSet, UnshareFlags, no_new_privs};
-use std::fs::{create_dir, set_permissions, write};
+use std::fs::{create_dir_all, set_permissions, write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const TASK: TaskOf = TaskOf { job: 7, uid: 2001 };
 
-/// Runs in a thread with a mount namespace of its own; `node`: a node's directory with an image.
+fn enter_as(root: &Path, task: TaskOf) -> Entry {
+    enter(root, &Given::default(), || None, || Ok(task))
+}
+
+fn node_of(root: &Path) -> PathBuf {
+    root.join(NODE_DIRECTORY.trim_start_matches('/'))
+}
+
+fn reference() -> Option<ImageChoice> {
+    Some("docker://ubuntu".parse().unwrap())
+}
+
+/// Runs in a thread with a mount namespace of its own, with a root that has a node's directory with an
+/// image in it.
 fn on_a_node(test: impl FnOnce(&Path) + Send + 'static) {
     if !rustix::process::geteuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "this test needs root");
@@ -21,9 +35,10 @@ fn on_a_node(test: impl FnOnce(&Path) + Send + 'static) {
     }
     let test = move || {
         let folder = tempfile::tempdir().unwrap();
-        let (node, image) = (folder.path().join("node"), folder.path().join("image"));
-        for directory in [&node, &image, &image.join("old")] {
-            create_dir(directory).unwrap();
+        let (root, image) = (folder.path().join("root"), folder.path().join("image"));
+        let node = node_of(&root);
+        for directory in [&node, &image.join("old")] {
+            create_dir_all(directory).unwrap();
         }
         write(image.join("inside"), "").unwrap();
         // Kernels since 6.18 number namespaces in batches of a CPU, and pin one only from an older one.
@@ -62,7 +77,7 @@ fn on_a_node(test: impl FnOnce(&Path) + Send + 'static) {
             config: ImageConfig::default(),
         };
         write(node.join(NODE_FILE), serde_json::to_vec(&application).unwrap()).unwrap();
-        test(&node);
+        test(&root);
         // The folder's path has no meaning inside; the host's temporary directory is swept by others.
         drop(folder);
     };
@@ -82,11 +97,11 @@ fn failure(entry: Entry) -> String {
 
 #[test]
 fn a_task_is_inside_and_cannot_gain_rights() {
-    on_a_node(|node| {
+    on_a_node(|root| {
         assert!(!Path::new("/inside").exists());
         std::env::set_current_dir("/usr").unwrap();
         let started = Instant::now();
-        let entry = enter(node, &Given::default(), || Ok(TASK));
+        let entry = enter_as(root, TASK);
         let took = started.elapsed();
         let Entry::Inside { application, directory } = entry else { panic!("{entry:?}") };
         assert_eq!(application.reference, "docker://r.io/x:1");
@@ -100,11 +115,11 @@ fn a_task_is_inside_and_cannot_gain_rights() {
 
 #[test]
 fn another_jobs_image_is_not_entered() {
-    on_a_node(|node| {
-        let other = enter(node, &Given::default(), || Ok(TaskOf { job: 8, ..TASK }));
+    on_a_node(|root| {
+        let other = enter_as(root, TaskOf { job: 8, ..TASK });
         let expected = "cannot enter docker://r.io/x:1: it is job 7's, and this is job 8";
         assert_eq!(failure(other), format!("{PREFIX} {expected}"));
-        let other = enter(node, &Given::default(), || Ok(TaskOf { uid: 0, ..TASK }));
+        let other = enter_as(root, TaskOf { uid: 0, ..TASK });
         assert!(failure(other).contains("it is user 2001's, and this is user 0"));
         assert!(!Path::new("/inside").exists());
     });
@@ -112,42 +127,65 @@ fn another_jobs_image_is_not_entered() {
 
 #[test]
 fn what_others_could_have_written_is_not_believed() {
-    on_a_node(|node| {
+    on_a_node(|root| {
+        let node = &node_of(root);
         let refused = |file: &Path, mode| {
             let before = std::fs::metadata(file).unwrap().permissions();
             set_permissions(file, PermissionsExt::from_mode(mode)).unwrap();
-            let sentence = failure(enter(node, &Given::default(), || Ok(TASK)));
+            let sentence = failure(enter_as(root, TASK));
             set_permissions(file, before).unwrap();
             assert!(sentence.contains("not root's alone"), "{sentence}");
         };
         refused(node, 0o777);
         refused(&node.join(NODE_FILE), 0o622);
         run(&format!("chown 1:1 {}/{NODE_FILE}", node.display()));
-        assert!(failure(enter(node, &Given::default(), || Ok(TASK))).contains("not root's alone"));
+        assert!(failure(enter_as(root, TASK)).contains("not root's alone"));
         run(&format!("cd {} && mv {NODE_FILE} x && ln -s x {NODE_FILE}", node.display()));
-        failure(enter(node, &Given::default(), || Ok(TASK)));
+        failure(enter_as(root, TASK));
         run(&format!("cd {0} && rm {1} && echo '{{' >{1}", node.display(), NODE_FILE));
-        failure(enter(node, &Given::default(), || Ok(TASK)));
+        failure(enter_as(root, TASK));
         assert!(!Path::new("/inside").exists());
     });
 }
 
 #[test]
 fn a_namespace_that_is_none_fails_the_task() {
-    on_a_node(|node| {
+    on_a_node(|root| {
+        let node = &node_of(root);
         run(&format!("umount {0}/{1} && echo x >{0}/{1}", node.display(), NODE_NAMESPACE));
-        assert!(failure(enter(node, &Given::default(), || Ok(TASK))).contains("setns: "));
+        assert!(failure(enter_as(root, TASK)).contains("setns: "));
+    });
+}
+
+#[test]
+fn a_private_copy_of_the_mounts_enters_by_the_root_of_another_process() {
+    on_a_node(|root| {
+        // This thread stands in for the node's first process, and its root for /proc/1/root.
+        let thread = rustix::thread::gettid().as_raw_nonzero();
+        let seen = format!("/proc/{}/task/{thread}/root", std::process::id());
+        let seen = Path::new(&seen).join(root.strip_prefix("/").unwrap());
+        let root = root.to_owned();
+        std::thread::spawn(move || {
+            #[expect(deprecated, reason = "as above")]
+            rustix::thread::unshare(UnshareFlags::FS | UnshareFlags::NEWNS).unwrap();
+            assert!(failure(enter_as(&root, TASK)).contains("setns: "), "a copy has no pin");
+            let entry = enter_as(&seen, TASK);
+            assert!(matches!(entry, Entry::Inside { .. }), "{entry:?}");
+            assert!(Path::new("/inside").exists());
+        })
+        .join()
+        .unwrap();
+        assert!(!Path::new("/inside").exists());
     });
 }
 
 #[test]
 fn no_image_costs_one_look() {
-    let nowhere = Path::new("/nonexistent/application");
+    let nowhere = Path::new("/nonexistent");
     let unasked = || -> Result<TaskOf, String> { panic!("asked for nothing") };
-    assert_eq!(enter(nowhere, &Given::default(), unasked), Entry::None);
     let started = Instant::now();
     for _ in 0..1000 {
-        enter(nowhere, &Given::default(), unasked);
+        assert_eq!(enter(nowhere, &Given::default(), || None, unasked), Entry::None);
     }
     let one = started.elapsed() / 1000;
     assert!(one < Duration::from_micros(50), "{one:?}");
@@ -155,12 +193,36 @@ fn no_image_costs_one_look() {
 
 #[test]
 fn a_job_with_an_image_does_not_run_outside_of_it() {
+    let nowhere = Path::new("/nonexistent");
+    let unasked = || -> Result<TaskOf, String> { panic!("asked for nothing") };
     let mut given = Given::default();
-    given.take(protocol::job_options::OptionName::Image, "docker://ubuntu", None).unwrap();
-    let sentence = failure(enter(Path::new("/nonexistent"), &given, || Ok(TASK)));
-    assert!(sentence.contains("this node was not given it"), "{sentence}");
+    given.take(OptionName::Image, "docker://ubuntu", None).unwrap();
+    let typed = failure(enter(nowhere, &given, || None, unasked));
+    assert!(typed.ends_with("library/ubuntu:latest, and this node was not given it"), "{typed}");
+    let of_variable = failure(enter(nowhere, &Given::default(), reference, unasked));
+    assert_eq!(of_variable, typed);
     // A name of the catalog may be the node's own image.
+    given.take(OptionName::Image, "debian12", None).unwrap();
+    assert_eq!(enter(nowhere, &given, reference, unasked), Entry::None);
+}
+
+#[test]
+fn where_bootsrv_says_that_there_is_none_only_what_was_typed_contradicts() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "this test needs root");
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let node = node_of(root.path());
+    create_dir_all(&node).unwrap();
+    set_permissions(&node, PermissionsExt::from_mode(0o700)).unwrap();
     let mut given = Given::default();
-    given.take(protocol::job_options::OptionName::Image, "debian12", None).unwrap();
-    assert_eq!(enter(Path::new("/nonexistent"), &given, || Ok(TASK)), Entry::None);
+    let enter = |given: &Given| enter(root.path(), given, reference, || Ok(TASK));
+    assert!(failure(enter(&given)).contains("was not given it"));
+    write(node.join(NODE_NO_IMAGE_FILE), "").unwrap();
+    assert_eq!(enter(&given), Entry::None);
+    given.take(OptionName::Image, "docker://ubuntu", None).unwrap();
+    assert!(failure(enter(&given)).contains("was booted without it"));
+    set_permissions(&node, PermissionsExt::from_mode(0o777)).unwrap();
+    assert!(failure(enter(&Given::default())).contains("not root's alone"));
 }

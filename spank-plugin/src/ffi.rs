@@ -10,7 +10,6 @@
 use crate::context::{After, Command, Context, Job, Process, Source};
 use crate::enter::TaskOf;
 use crate::options::{Given, help};
-use protocol::application::NODE_DIRECTORY;
 use protocol::job_options::OptionName;
 use slurm_spank::spank_sys::{
     ESPANK_SUCCESS, spank_get_item, spank_item_S_JOB_ARGV, spank_option, spank_option_register,
@@ -29,6 +28,10 @@ static plugin_name: [u8; 4] = *b"bmc\0";
 static plugin_type: [u8; 6] = *b"spank\0";
 #[unsafe(no_mangle)]
 static plugin_version: c_uint = slurm_spank::SLURM_VERSION_NUMBER;
+
+/// The node's mounts as its first process has them: slurmd may live in a copy of them (`PrivateTmp=`,
+/// job_container/tmpfs), and no copy has the pinned namespace in it.
+const NODE_ROOT: &str = "/proc/1/root";
 
 /// Slurm calls one callback at a time; the lock says so to the compiler.
 static GIVEN: Mutex<Option<Given>> = Mutex::new(None);
@@ -69,10 +72,8 @@ extern "C" fn slurm_spank_task_init_privileged(
     arguments: Arguments,
 ) -> c_int {
     with_handle(spank, count, arguments, |context, handle, given| {
-        // As the node's first process sees it: slurmd may live in a copy of the node's mounts
-        // (`PrivateTmp=`, job_container/tmpfs), and no copy has the pinned namespace in it.
-        let directory = Path::new("/proc/1/root").join(NODE_DIRECTORY.trim_start_matches('/'));
-        crate::task_init_privileged(context, &Handle(handle, spank), &directory, given);
+        let handle = Handle(handle, spank);
+        crate::task_init_privileged(context, &handle, Path::new(NODE_ROOT), given);
         After::Continue
     })
 }

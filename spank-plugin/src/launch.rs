@@ -3,7 +3,8 @@
 
 use crate::context::{Job, Process};
 use crate::options::Given;
-use protocol::job_env::OptionVariables;
+use protocol::image_reference::ImageChoice;
+use protocol::job_env::{JOB_INSIDE, OptionVariables, SLURM_HET_SIZE};
 use protocol::job_options::OptionName;
 
 /// Sets `BMC_KERNEL` and the others in the tasks' environment, also under `--export=NONE`: Slurm gives
@@ -20,6 +21,20 @@ pub(crate) fn tell_tasks(process: &dyn Process, job: &dyn Job, given: &Given) {
             process.note(&format!("{} is not set for the tasks: {reason}", variables.job));
         }
     }
+}
+
+/// The image the task's environment names: Slurm's copy of what the hooks were given, or, all that a step
+/// has, what the job's tasks were told. What a job around this one has left counts for nothing, nor
+/// does any of it in a heterogeneous job, whose components share one environment.
+pub(crate) fn image_of_variables(job: &dyn Job) -> Option<ImageChoice> {
+    let own = || job.task_of().ok().map(|task| task.job.to_string());
+    let inside = job.task_variable(JOB_INSIDE);
+    if job.task_variable(SLURM_HET_SIZE).is_some() || (inside.is_some() && inside != own()) {
+        return None;
+    }
+    let variables = OptionName::Image.variables();
+    let has = |name: &str| job.task_variable(name)?.parse().ok();
+    has(&job_copy(variables)).or_else(|| has(variables.job))
 }
 
 fn is_set(job: &dyn Job, variable: &str) -> bool {

@@ -93,11 +93,12 @@ fn user_init(context: Context, process: &dyn Process, job: &dyn Job, given: &Giv
 }
 
 /// `slurm_spank_task_init_privileged`: on the node, in the task's own process, as root.
-fn task_init_privileged(context: Context, job: &dyn Job, directory: &Path, given: &mut Given) {
+fn task_init_privileged(context: Context, job: &dyn Job, node_root: &Path, given: &mut Given) {
     if context == Context::Remote {
         // What stands if the rest does not come to its end.
         given.entry = Entry::Failed(format!("{} the task's start was cut off", options::PREFIX));
-        given.entry = enter::enter(directory, given, || job.task_of());
+        let variable = || launch::image_of_variables(job);
+        given.entry = enter::enter(node_root, given, variable, || job.task_of());
     }
 }
 

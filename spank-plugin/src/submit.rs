@@ -3,6 +3,7 @@
 use crate::bootsrv;
 use crate::context::{After, Command, Job, Process};
 use crate::options::{Given, PREFIX, set};
+use protocol::job_env::JOB_INSIDE;
 use protocol::job_options::{JobOptions, OptionName, asks_for_list};
 use std::path::Path;
 
@@ -18,6 +19,10 @@ pub(crate) fn submit(
             Ok(choice) => choice,
             Err(sentence) => return After::Refuse(sentence),
         };
+    // A new job is inside of nothing.
+    if process.variable(JOB_INSIDE).is_some() {
+        process.set_variable(JOB_INSIDE, None);
+    }
     for name in OptionName::ALL {
         let variables = name.variables();
         let chosen = choice.text(name);

@@ -317,6 +317,32 @@ fn a_task_that_could_not_enter_ends_with_the_reason() {
 }
 
 #[test]
+fn a_choice_that_only_the_environment_has_keeps_a_task_from_running_outside() {
+    let image = "docker://r.io/x:1";
+    let ends = |variables: &[(&str, &str)]| {
+        let (fake, mut given) = (Fake::with(variables), Given::default());
+        task_init_privileged(Context::Remote, &fake, Path::new("/nonexistent"), &mut given);
+        matches!(task_init(Context::Remote, &fake, &fake, &given), After::EndTask(_))
+    };
+    // sbatch's environment form; a step of such a job; one from inside the image.
+    assert!(ends(&[("SLURM_SPANK_BMC_IMAGE", image)]));
+    assert!(ends(&[("BMC_IMAGE", image)]));
+    assert!(ends(&[("BMC_IMAGE", image), ("BMC_INSIDE", "7")]));
+    // Nothing; a node image; left by a job around this one; another component's.
+    assert!(!ends(&[]));
+    assert!(!ends(&[("BMC_IMAGE", "debian12")]));
+    assert!(!ends(&[("BMC_IMAGE", image), ("BMC_INSIDE", "6")]));
+    assert!(!ends(&[("BMC_IMAGE", image), ("SLURM_HET_SIZE", "2")]));
+}
+
+#[test]
+fn a_new_job_is_inside_of_no_other() {
+    let fake = Fake::with(&[("BMC_INSIDE", "6"), ("SBATCH_BMC_IMAGE", "debian12")]);
+    assert_eq!(post_option(SBATCH, &fake, &fake, &mut Given::default()), After::Continue);
+    assert_eq!(fake.variable("BMC_INSIDE"), None);
+}
+
+#[test]
 fn plugstack_has_one_option() {
     let (fake, mut given) = (Fake::with(&[]), Given::default());
     init(SRUN, &["config=/etc/x.toml"], &fake, &mut given);

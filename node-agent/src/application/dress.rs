@@ -3,10 +3,11 @@
 //! The image is hostile, see `target`. Account tables are written first: until then there is nothing in
 //! the root but the image.
 
+use super::NodeFacts;
+use super::blame::EveryNodes;
 use super::target::{self, Kind};
 use super::tree::{Limits, bind};
 use super::user::User;
-use super::{JobsFault, NodeFacts};
 use crate::console::say;
 use crate::files::Root;
 use anyhow::{Context as _, Result};
@@ -15,14 +16,15 @@ use protocol::application::{
 };
 use protocol::boot::SiteFile;
 use rustix::fd::{AsRawFd as _, OwnedFd};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use std::fs;
 use std::path::Path;
 
-/// Longest file of the node that is copied, in bytes.
-const FILE_BYTES_MAX: usize = 1 << 20;
+/// Longest file of the node that is copied, and of the image that is read, in bytes. An image's longer
+/// file counts as none.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Files of the node that take the place of the image's.
 const NODE_FILES: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"];
 /// Where names are looked up, for images that do not say it.
@@ -82,23 +84,21 @@ fn files(image: &Root, user: Option<&User>) -> Result<Vec<SiteFile>> {
     let mut files: Vec<_> = NODE_FILES
         .into_iter()
         .filter_map(|path| {
-            let content = fs::read(path).ok().filter(|content| content.len() <= FILE_BYTES_MAX)?;
-            Some(file(path, content))
+            let content = fs::read(path).ok()?;
+            (content.len() as u64 <= FILE_BYTES_MAX).then(|| file(path, content))
         })
         .collect();
     let (name_service, text) = NAME_SERVICE;
-    if image.read(name_service)?.is_none() {
+    if image.read(name_service, FILE_BYTES_MAX)?.is_none() {
         files.push(file(name_service, text.into()));
     }
     if let Some(user) = user {
-        let table = |path| -> Result<String> {
-            let content = image.read(path)?.unwrap_or_default();
-            Ok(String::from_utf8_lossy(&content).into_owned())
-        };
+        let table =
+            |path| -> Result<Vec<u8>> { Ok(image.read(path, FILE_BYTES_MAX)?.unwrap_or_default()) };
         let shell = if image.is_program(&user.shell) { &user.shell } else { "/bin/sh" };
         let passwd = user.passwd(&table("/etc/passwd")?, shell);
-        files.push(file("/etc/passwd", passwd.into()));
-        files.push(file("/etc/group", user.group(&table("/etc/group")?).into()));
+        files.push(file("/etc/passwd", passwd));
+        files.push(file("/etc/group", user.group(&table("/etc/group")?)));
     }
     Ok(files)
 }
@@ -107,10 +107,13 @@ fn files(image: &Root, user: Option<&User>) -> Result<Vec<SiteFile>> {
 /// directory may be either.
 fn home(image: &Root, user: &User) -> Result<()> {
     let path = user.home.trim_end_matches('/');
-    if path.is_empty() || SYSTEM.iter().any(|system| Path::new(path).starts_with(system)) {
+    let is_systems = |path: &str| {
+        path.is_empty() || SYSTEM.iter().any(|system| Path::new(path).starts_with(system))
+    };
+    if is_systems(path) {
         return Ok(());
     }
-    let source = match user.act_as(|| open(path))? {
+    let source = match user.act_as(|| open_of_user(path))? {
         Ok(source) => source,
         Err(error) => {
             say(format_args!("the home directory {path} cannot be shown in the image: {error}"));
@@ -120,7 +123,7 @@ fn home(image: &Root, user: &User) -> Result<()> {
     let real = fs::read_link(descriptor(&source))?;
     let real = real.to_string_lossy();
     for place in [Some(path), (real != path).then_some(&*real)].into_iter().flatten() {
-        if place != "/" {
+        if place != "/" && !is_systems(place) {
             bind(&source, target::open(image, place, Kind::Directory)?, Limits::NoDevices)
                 .with_context(|| format!("the home directory {path}"))?;
         }
@@ -132,12 +135,12 @@ fn home(image: &Root, user: &User) -> Result<()> {
 fn asked(image: &Root, mount: &BindMount, user: Option<&User>, stage: &Path) -> Result<()> {
     let BindMount { source: path, target: at, read_only } = mount;
     let user = user.context("the node does not know the user who asks for it")?;
-    let source = user.act_as(|| open(path))?.map_err(|error| match error {
-        Errno::NOENT => JobsFault(format!("the node has no {path}")),
+    let source = user.act_as(|| open_of_user(path))?.map_err(|error| match error {
+        Errno::NOENT => EveryNodes(format!("the node has no {path}")),
         Errno::ACCESS | Errno::PERM => {
-            JobsFault(format!("the user may not enter {path} on the node"))
+            EveryNodes(format!("the user may not enter {path} on the node"))
         }
-        other => JobsFault(format!("{path} of the node cannot be opened: {other}")),
+        other => EveryNodes(format!("{path} of the node cannot be opened: {other}")),
     })?;
     let limits = if *read_only { Limits::ReadOnly } else { Limits::NoDevices };
     bind(&source, target::open(image, at, target::kind_of(&source)?)?, limits)?;
@@ -155,6 +158,17 @@ fn open(path: &str) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags | OFlags::DIRECTORY, Mode::empty()) {
         Err(Errno::NOTDIR) => rustix::fs::open(path, flags, Mode::empty()),
+        other => other,
+    }
+}
+
+/// As [`open`], for a path of the user's. No link of `/proc/self/fd` and the like: it would open what
+/// this process has open.
+fn open_of_user(path: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let open = |flags| openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
+    match open(flags | OFlags::DIRECTORY) {
+        Err(Errno::NOTDIR) => open(flags),
         other => other,
     }
 }

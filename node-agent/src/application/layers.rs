@@ -2,7 +2,7 @@
 //!
 //! Runs in the job's mount namespace: what is mounted here, the node never sees.
 
-use super::JobsFault;
+use super::blame::{EveryNodes, within};
 use super::node_program;
 use crate::download::{Fetch, fetch_all};
 use crate::machine::memory;
@@ -11,16 +11,20 @@ use crate::mounts;
 use anyhow::{Context as _, Result, bail};
 use protocol::application::{ApplicationPlan, LayerSource};
 use protocol::boot::{ArtifactRef, Mount};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Memory that must be left beside the layers for the node's own programs, in KiB.
 const RESERVE_KIB: u64 = 64 << 10;
 /// What NFS version 4 is made of; a kernel that has it built in has no such module.
 const NFS_MODULE: &str = "nfsv4";
+/// How long looking at the layers' files on a server may take.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Brings the layers; gives their files, the lowest first.
 pub(super) fn bring(
@@ -29,7 +33,7 @@ pub(super) fn bring(
     fetch: &Fetch<'_>,
 ) -> Result<Vec<PathBuf>> {
     if plan.layers.is_empty() {
-        bail!("the plan names no layer");
+        bail!(EveryNodes("the plan names no layer".into()));
     }
     fs::create_dir_all(directory)?;
     let file = |layer: &ArtifactRef| directory.join(layer.sha256.to_string());
@@ -39,15 +43,16 @@ pub(super) fn bring(
             check_memory(&layers, memory("MemAvailable"))?;
             mount_tmpfs(&layers, directory)?;
             let files = layers.into_iter().map(|layer| (layer.clone(), file(layer))).collect();
-            fetch_all(fetch, files, "application image")?;
+            fetch_all(fetch, files, "image's layers")?;
         }
         LayerSource::Nfs { source, options } => {
-            mount_nfs(source, options, directory)
-                .with_context(|| format!("mounting the images' directory {source}"))?;
-            for (index, layer) in plan.layers.iter().enumerate() {
-                check_file(layer, &file(layer))
-                    .with_context(|| format!("layer {} in {source}", index + 1))?;
-            }
+            mount_nfs(source, options, directory).with_context(|| {
+                EveryNodes(format!("the images' directory {source} cannot be mounted"))
+            })?;
+            let files: Vec<_> =
+                plan.layers.iter().map(|layer| (layer.clone(), file(layer))).collect();
+            within(LOOK, "looking at the layers", move || check_files(&files))
+                .with_context(|| EveryNodes(format!("in {source}")))?;
         }
     }
     Ok(plan.layers.iter().map(file).collect())
@@ -63,7 +68,7 @@ fn each_once(layers: &[ArtifactRef]) -> Vec<&ArtifactRef> {
 fn check_memory(layers: &[&ArtifactRef], available_kib: u64) -> Result<()> {
     let needed_kib = layers.iter().map(|layer| layer.bytes).sum::<u64>() / 1024 + RESERVE_KIB;
     if available_kib > 0 && needed_kib > available_kib {
-        bail!(JobsFault(format!(
+        bail!(EveryNodes(format!(
             "the application image needs {} MiB of the node's memory, only {} MiB are available: \
              --bmc-root=nfs needs none",
             needed_kib >> 10,
@@ -91,7 +96,7 @@ fn mount_nfs(source: &str, options: &str, directory: &Path) -> Result<()> {
     let (host, path) = source.split_once(":/").context("it is not SERVER:/PATH")?;
     let address = node_program::address_of(host)?;
     let target = directory.display().to_string();
-    mounts::mount_at(
+    let mounted = mounts::mount_at(
         &Mount {
             source: format!("{address}:/{path}"),
             target: target.clone(),
@@ -99,7 +104,19 @@ fn mount_nfs(source: &str, options: &str, directory: &Path) -> Result<()> {
             options: format!("{options},ro,nosuid,nodev,noexec"),
         },
         target,
-    )
+    );
+    mounted.map_err(|error| match error.downcast_ref() {
+        Some(&Errno::NODEV) => error.context(format!(
+            "the kernel {release} has no NFS version 4 (CONFIG_NFS_V4): --bmc-root=ram needs none"
+        )),
+        _ => error,
+    })
+}
+
+fn check_files(files: &[(ArtifactRef, PathBuf)]) -> Result<()> {
+    files.iter().enumerate().try_for_each(|(index, (layer, file))| {
+        check_file(layer, file).with_context(|| format!("layer {}", index + 1))
+    })
 }
 
 /// The server is the site's and is believed, but a file that is still being written is not used.
@@ -113,6 +130,7 @@ fn check_file(layer: &ArtifactRef, file: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::blame::spares_node;
     use super::*;
     use protocol::names::Digest;
 
@@ -125,7 +143,7 @@ mod tests {
         check_memory(&once, 2 << 20).unwrap();
         check_memory(&once, 0).unwrap();
         let error = check_memory(&once, 1 << 20).unwrap_err();
-        assert!(error.is::<JobsFault>());
+        assert!(spares_node(&error));
         assert_eq!(
             error.to_string(),
             "the application image needs 1088 MiB of the node's memory, only 1024 MiB are \

@@ -3,6 +3,7 @@
 //!
 //! Runs in the heartbeat process, beside the image's init. See docs/adr/0015.
 
+mod blame;
 pub(crate) mod commands;
 mod dress;
 mod layers;
@@ -14,13 +15,15 @@ pub(crate) mod tests;
 mod tree;
 mod user;
 
+use self::blame::{EveryNodes, spares_node};
 use crate::console::{Complaint, say};
 use crate::download;
 use crate::report::Reporter;
 use crate::server::{Application, Server, is_refused};
 use crate::slurmd::Slurmd;
-use anyhow::{Context as _, Result};
-use protocol::application::{ApplicationPlan, ImageConfig, NodeApplication};
+use anyhow::{Context as _, Result, bail};
+pub(crate) use namespace::declare_none;
+use protocol::application::{ApplicationPlan, ImageConfig, NODE_FILE_BYTES_MAX, NodeApplication};
 use protocol::boot::{AgentStage, ArtifactRef, BootFailure};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,11 +35,8 @@ use std::time::{Duration, Instant, SystemTime};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two questions, plus as much again by chance: many nodes ask.
 const POLL_MILLISECONDS: u64 = 200;
-
-/// What the job asks cannot be done, on this node or any other: the job is to blame, not the node.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct JobsFault(String);
+/// Most variables an image sets.
+const VARIABLES_MAX: usize = 1024;
 
 /// What is known of the node once its slurmd runs.
 #[derive(Debug)]
@@ -64,13 +64,17 @@ pub(crate) fn start(
         Ok(None) => say(format_args!("bootsrv has no application image for this job")),
         Err(error) => {
             let reason = format!("application image: {error:#}").replace(['\n', '\r'], " ");
-            failed(BootFailure { setting: error.is::<JobsFault>(), reason });
+            failed(BootFailure { setting: spares_node(&error), reason });
         }
     });
 }
 
 fn set_up(server: &Server, slurmd: Receiver<()>) -> Result<Option<String>> {
-    let Some(plan) = wait_for_plan(|| server.application())? else { return Ok(None) };
+    let Some(plan) = wait_for_plan(|| server.application())? else {
+        declare_none()?;
+        return Ok(None);
+    };
+    let for_plugin = for_plugin(&plan)?;
     // Of an earlier job of the same boot.
     namespace::tear_down()?;
     let begin = Instant::now();
@@ -80,7 +84,7 @@ fn set_up(server: &Server, slurmd: Receiver<()>) -> Result<Option<String>> {
         slurmd.recv().context("waiting for slurmd")?;
         look_at_node(of_thread)
     })?;
-    namespace::pin(&namespace, &for_plugin(&plan))?;
+    namespace::pin(&namespace, &for_plugin)?;
     let (count, ms) = (plan.layers.len(), begin.elapsed().as_millis());
     Ok(Some(format!("application image {} ready: {count} layer(s), {ms} ms", plan.reference)))
 }
@@ -95,7 +99,8 @@ fn wait_for_plan(mut ask: impl FnMut() -> Result<Application>) -> Result<Option<
             Ok(Application::None) => return Ok(None),
             Ok(Application::NotYet) => last_answer = Instant::now(),
             Err(error) if is_refused(&error) || last_answer.elapsed() >= PATIENCE => {
-                return Err(error);
+                // If it hears of this, the node could reach it, and it has nothing to say to any node.
+                return Err(error.context(EveryNodes("bootsrv does not say which".into())));
             }
             Err(error) => complaint.say(&format!("no application image yet: {error:#}")),
         }
@@ -120,12 +125,27 @@ fn look_at_node(plan: &ApplicationPlan) -> Result<NodeFacts> {
     Ok(NodeFacts { user, spool_directory: slurmd.spool_directory(), slurm_commands })
 }
 
-fn for_plugin(plan: &ApplicationPlan) -> NodeApplication {
+/// What the plugin reads for every task, so it must be short. Slurm looks through all variables for each
+/// that is set, and no program can be started with more than a few megabytes of them.
+fn for_plugin(plan: &ApplicationPlan) -> Result<NodeApplication> {
+    let count = plan.config.environment.len();
+    if count > VARIABLES_MAX {
+        bail!(EveryNodes(format!(
+            "the image sets {count} variables, {VARIABLES_MAX} are the limit"
+        )));
+    }
     let entrypoint = if plan.use_entrypoint { plan.config.entrypoint.clone() } else { Vec::new() };
-    NodeApplication {
+    let application = NodeApplication {
         job: plan.job,
         uid: plan.uid,
         reference: plan.reference.clone(),
         config: ImageConfig { entrypoint, ..plan.config.clone() },
+    };
+    let bytes = serde_json::to_vec(&application)?.len() as u64;
+    if bytes >= NODE_FILE_BYTES_MAX {
+        bail!(EveryNodes(format!(
+            "the image's configuration takes {bytes} bytes, {NODE_FILE_BYTES_MAX} are the limit"
+        )));
     }
+    Ok(application)
 }

@@ -4,13 +4,14 @@
 //! and whatever goes wrong half way is gone with the thread. Its life is the kernel's reference count:
 //! the pin, and every process inside.
 
-use super::{JobsFault, NodeFacts, dress, layers};
+use super::blame::{EveryNodes, within};
+use super::{NodeFacts, dress, layers};
 use crate::download::Fetch;
 use crate::files::Root;
 use crate::{stack, sys};
 use anyhow::{Context as _, Result, anyhow};
 use protocol::application::{
-    ApplicationPlan, NODE_DIRECTORY, NODE_FILE, NODE_NAMESPACE, NodeApplication,
+    ApplicationPlan, NODE_DIRECTORY, NODE_FILE, NODE_NAMESPACE, NODE_NO_IMAGE_FILE, NodeApplication,
 };
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::io::Errno;
@@ -22,12 +23,16 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 /// On the node an empty directory; in the job's namespace, while it is built, the parts of the root.
 const STAGE: &str = "/run/bare-metal-container/stage";
 /// How much of the memory files written into the image may take.
 const UPPER_SIZE: &str = "size=50%,mode=0755";
 const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
+/// How long mounting the layers, or showing the node's directories, may take; more than 100 layers are
+/// mounted in a second.
+const STEP: Duration = Duration::from_secs(60);
 /// Most mounts over one another that a tear-down takes away.
 const STACKED_MAX: u32 = 64;
 
@@ -59,12 +64,16 @@ fn build_here(
         fs::create_dir(directory)?;
     }
     let files = layers::bring(plan, &artifacts, fetch)?;
-    stack::mount_layers(&files, &layers, SAFE)?;
-    stack::mount_overlay((&layers, files.len()), None, (&upper, UPPER_SIZE), &root, SAFE)?;
-
-    let node = node()?;
-    dress::dress(&Root::open(&root)?, plan, &node, Path::new(STAGE))
-        .with_context(|| JobsFault(format!("{} cannot be set up", plan.reference)))?;
+    let at = root.clone();
+    within(STEP, "mounting the layers", move || {
+        stack::mount_layers(&files, &layers, SAFE)?;
+        stack::mount_overlay((&layers, files.len()), None, (&upper, UPPER_SIZE), &at, SAFE)
+    })?;
+    let (node, plan, at) = (node()?, plan.clone(), root.clone());
+    within(STEP, "showing the node's directories in the image", move || {
+        dress::dress(&Root::open(&at)?, &plan, &node, Path::new(STAGE))
+            .with_context(|| EveryNodes(format!("{} cannot be set up", plan.reference)))
+    })?;
     let namespace = File::open("/proc/thread-self/ns/mnt")?;
     pivot(&root).context("changing the root")?;
     Ok(namespace.into())
@@ -99,6 +108,15 @@ pub(super) fn pin(namespace: &OwnedFd, application: &NodeApplication) -> Result<
     Ok(())
 }
 
+/// Tells the plugin that in this boot there is nothing to enter: not that nobody has told it yet.
+pub(crate) fn declare_none() -> Result<()> {
+    tear_down()?;
+    DirBuilder::new().recursive(true).mode(0o700).create(NODE_DIRECTORY)?;
+    File::create(Path::new(NODE_DIRECTORY).join(NODE_NO_IMAGE_FILE))
+        .context("noting that there is no application image")?;
+    Ok(())
+}
+
 /// Lets go of the namespace: no task enters any more, and it ends with the last process inside. May be
 /// repeated.
 pub(super) fn tear_down() -> Result<()> {
@@ -115,5 +133,7 @@ pub(super) fn tear_down() -> Result<()> {
             }
         }
     }
+    // On the node's own file system, below the mounts.
+    fs::remove_file(directory.join(NODE_NO_IMAGE_FILE)).ok();
     Ok(())
 }

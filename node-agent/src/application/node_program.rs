@@ -2,6 +2,7 @@
 //!
 //! The agent is static and has no name service. Nothing of an image is ever run here.
 
+use super::blame::EveryNodes;
 use anyhow::{Context as _, Result, bail};
 use std::io::Read as _;
 use std::net::IpAddr;
@@ -21,7 +22,8 @@ const OUTPUT_BYTES_MAX: u64 = 1 << 20;
 
 /// What a program prints; none if it says that there is no such thing (any status but 0).
 pub(super) fn output(name: &str, arguments: &[&str]) -> Result<Option<String>> {
-    let program = find(name).with_context(|| format!("the node has no {name}"))?;
+    let program = find(name)
+        .with_context(|| EveryNodes(format!("the node has no {name}: the node image lacks it")))?;
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -44,7 +46,7 @@ pub(super) fn output(name: &str, arguments: &[&str]) -> Result<Option<String>> {
     }
     let status = child.wait()?;
     match text {
-        Err(_) => bail!("{name} did not answer in {} s", LIMIT.as_secs()),
+        Err(_) => bail!(EveryNodes(format!("{name} did not answer in {} s", LIMIT.as_secs()))),
         Ok(text) if status.success() => {
             Ok(Some(String::from_utf8(text?).with_context(|| format!("what {name} prints"))?))
         }
@@ -79,7 +81,7 @@ mod tests {
         assert!(root.starts_with("root:"), "{root}");
         assert_eq!(output("getent", &["passwd", "no-such-user"]).unwrap(), None);
         let error = output("no-such-program", &[]).unwrap_err().to_string();
-        assert_eq!(error, "the node has no no-such-program");
+        assert_eq!(error, "the node has no no-such-program: the node image lacks it");
     }
 
     #[test]

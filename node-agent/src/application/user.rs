@@ -71,19 +71,20 @@ fn group(line: &str) -> Option<(String, u32)> {
 impl User {
     /// The image's passwd(5) with the user in front: of two lines with one name or number the first
     /// counts.
-    pub(super) fn passwd(&self, of_image: &str, shell: &str) -> String {
+    pub(super) fn passwd(&self, of_image: &[u8], shell: &str) -> Vec<u8> {
         let Self { name, uid, gid, full_name, home, .. } = self;
-        format!("{name}:x:{uid}:{gid}:{full_name}:{home}:{shell}\n{of_image}")
+        let own = format!("{name}:x:{uid}:{gid}:{full_name}:{home}:{shell}\n");
+        [own.as_bytes(), of_image].concat()
     }
 
     /// The image's group(5) with the user's groups in front.
-    pub(super) fn group(&self, of_image: &str) -> String {
+    pub(super) fn group(&self, of_image: &[u8]) -> Vec<u8> {
         let mut text = String::new();
         for (name, gid) in &self.groups {
             // Writing to a String cannot fail.
             writeln!(text, "{name}:x:{gid}:{}", self.name).ok();
         }
-        text + of_image
+        [text.as_bytes(), of_image].concat()
     }
 
     /// Does something with the user's rights to files, in this thread only. Paths that come from the
@@ -130,10 +131,10 @@ mod tests {
         let mut user = parse("alice:x:1000:100::/home/alice:/bin/zsh", 1000).unwrap();
         user.groups = vec![("users".into(), 100), ("video".into(), 44)];
         assert_eq!(
-            user.passwd("ubuntu:x:1000:1000:::/bin/bash\n", "/bin/sh"),
-            "alice:x:1000:100::/home/alice:/bin/sh\nubuntu:x:1000:1000:::/bin/bash\n"
+            user.passwd(b"b\xff:x:1000:1000:::/bin/bash\n", "/bin/sh"),
+            b"alice:x:1000:100::/home/alice:/bin/sh\nb\xff:x:1000:1000:::/bin/bash\n"
         );
-        assert_eq!(user.group("root:x:0:\n"), "users:x:100:alice\nvideo:x:44:alice\nroot:x:0:\n");
+        assert_eq!(user.group(b"root:x:0:\n"), b"users:x:100:alice\nvideo:x:44:alice\nroot:x:0:\n");
     }
 
     #[test]

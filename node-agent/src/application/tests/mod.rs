@@ -2,14 +2,15 @@
 
 pub(crate) mod node;
 
+use super::blame::spares_node;
 use super::namespace::{build, pin, tear_down};
 use super::user::User;
-use super::{JobsFault, NodeFacts, commands, wait_for_plan};
+use super::{NodeFacts, commands, declare_none, for_plugin, wait_for_plan};
 use crate::server::Application;
 use node::{ALICE, Layer, enter, layer, loops_of, on_a_node, plan, run, time_to_enter};
 use protocol::application::{
-    ImageConfig, NODE_DIRECTORY, NODE_FILE, NODE_ROOT_DIRECTORY, NodeApplication,
-    SLURM_COMMANDS_DIRECTORY,
+    ApplicationPlan, ImageConfig, LayerSource, NODE_DIRECTORY, NODE_FILE, NODE_NO_IMAGE_FILE,
+    NODE_ROOT_DIRECTORY, NodeApplication, SLURM_COMMANDS_DIRECTORY,
 };
 use protocol::boot::ArtifactRef;
 use protocol::names::JobId;
@@ -20,6 +21,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::slice;
 use std::time::{Duration, Instant};
 
 fn user() -> User {
@@ -53,8 +55,11 @@ fn set_up_with(
         fs::copy(&layer.file, to)?;
         Ok(())
     };
-    build(&plan(layers, mounts), &store, || Ok(facts))
-        .map_err(|error| (format!("{error:#}"), error.is::<JobsFault>()))
+    build(&plan(layers, mounts), &store, || Ok(facts)).map_err(blamed)
+}
+
+fn blamed(error: anyhow::Error) -> (String, bool) {
+    (format!("{error:#}"), spares_node(&error))
 }
 
 #[test]
@@ -117,7 +122,7 @@ fn the_pin_holds_the_namespace_and_a_tear_down_leaves_nothing() {
         };
         let mounts = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let before = mounts();
-        let set_up = || set_up(std::slice::from_ref(&layer), &[]).unwrap();
+        let set_up = || set_up(slice::from_ref(&layer), &[]).unwrap();
         pin(&set_up(), &application).unwrap();
         assert_eq!(mounts().lines().count(), before.lines().count() + 2, "{}", mounts());
         // A second job of the same boot.
@@ -236,10 +241,93 @@ fn what_cannot_be_set_up_is_the_jobs_fault_and_leaves_nothing() {
         // The home would have to be made in the node's /dev.
         check("home-is-dev", &dev, &[], "nothing is made for a mount");
         check("no-source", &none, &["/mnt/missing:/x"], "the node has no /mnt/missing");
+        // It would be a descriptor of the agent's own.
+        check("magic", &none, &["/proc/self/cwd:/x"], "/proc/self/cwd of the node");
         check("closed", &none, &["/mnt/closed/in:/x"], "may not enter /mnt/closed/in");
         check("in-home", &none, &["/mnt/data:/home/alice/x/y"], "/home/alice/x");
         assert!(!Path::new("/home/alice/x").exists());
         assert_eq!(fs::read_to_string("/proc/thread-self/mountinfo").unwrap(), before);
+    });
+}
+
+#[test]
+fn a_server_that_is_down_and_layers_that_cannot_be_mounted_spare_the_node() {
+    on_a_node(|| {
+        let never = |_: &ArtifactRef, _: &Path| -> anyhow::Result<()> { panic!("asked for") };
+        let no_node = || -> anyhow::Result<NodeFacts> { panic!("asked for") };
+        let one = layer("spared", |_| {});
+        let on_server = |source: &str| {
+            let source = LayerSource::Nfs { source: source.into(), options: String::new() };
+            let plan = ApplicationPlan { source, ..plan(slice::from_ref(&one), &[]) };
+            blamed(build(&plan, &never, no_node).unwrap_err())
+        };
+        for source in ["no-such-server.invalid:/images", "127.0.0.1:/images"] {
+            let (text, spares) = on_server(source);
+            println!("{text}");
+            assert!(spares && text.contains(source), "{text}");
+        }
+        let broken = layer("broken", |_| {});
+        fs::write(&broken.file, vec![0; 1 << 16]).unwrap();
+        let (text, spares) = set_up(&[broken], &[]).unwrap_err();
+        assert!(spares && text.contains("layer 1 of 1"), "{text}");
+        let (text, spares) = set_up(&vec![one; 491], &[]).unwrap_err();
+        assert!(spares && text.contains("490 are the limit"), "{text}");
+        // The memory of this node is too small, or broken.
+        let full = |_: &ArtifactRef, _: &Path| Err(std::io::Error::from_raw_os_error(28).into());
+        let one = plan(&[layer("full", |_| {})], &[]);
+        let (text, spares) = blamed(build(&one, &full, no_node).unwrap_err());
+        assert!(!spares, "{text}");
+    });
+}
+
+#[test]
+fn huge_tables_of_the_image_count_as_none() {
+    on_a_node(|| {
+        let huge = |root: &Path| {
+            fs::create_dir(root.join("etc")).unwrap();
+            for name in ["passwd", "group", "nsswitch.conf"] {
+                // Without a byte in it; 1 MiB is the limit.
+                let file = File::create(root.join("etc").join(name)).unwrap();
+                file.set_len(1 << 26).unwrap();
+            }
+        };
+        let namespace = set_up(&[layer("huge", huge)], &[]).unwrap();
+        enter(&namespace, || {
+            let passwd = fs::read_to_string("/etc/passwd").unwrap();
+            assert_eq!(passwd, "alice:x:2001:2001:A:/home/alice:/bin/sh\n");
+            assert_eq!(fs::read_to_string("/etc/group").unwrap(), "staff:x:2001:alice\n");
+        });
+    });
+}
+
+#[test]
+fn what_the_plugin_reads_for_each_task_is_short() {
+    let with = |environment: Vec<String>| {
+        let config = ImageConfig { environment, ..ImageConfig::default() };
+        for_plugin(&ApplicationPlan { config, ..plan(&[], &[]) })
+    };
+    assert_eq!(with(vec!["A=1".into(); 1024]).unwrap().config.environment.len(), 1024);
+    for environment in [vec!["A=1".into(); 1025], vec!["x".repeat(1 << 20)]] {
+        let error = with(environment).unwrap_err();
+        assert!(spares_node(&error) && error.to_string().contains("the limit"), "{error}");
+    }
+}
+
+#[test]
+fn no_image_is_said_until_there_is_one() {
+    on_a_node(|| {
+        let none = Path::new(NODE_DIRECTORY).join(NODE_NO_IMAGE_FILE);
+        declare_none().unwrap();
+        declare_none().unwrap();
+        assert!(none.is_file());
+        assert_eq!(fs::metadata(NODE_DIRECTORY).unwrap().permissions().mode() & 0o777, 0o700);
+        let namespace = set_up(&[layer("after-none", |_| {})], &[]).unwrap();
+        pin(&namespace, &for_plugin(&plan(&[], &[])).unwrap()).unwrap();
+        assert!(!none.exists());
+        declare_none().unwrap();
+        assert!(none.is_file() && !Path::new(NODE_DIRECTORY).join(NODE_FILE).exists());
+        tear_down().unwrap();
+        assert!(!none.exists());
     });
 }
 

@@ -1,0 +1,86 @@
+//! Whose fault a failed set-up is. What would be the same on every node, because the job, its image, the
+//! kernel or the site's servers make it so, holds the job; the node is spared, or a server that is down
+//! would drain one node after the other. What is left is the node's.
+
+use crate::download;
+use crate::stack::NotMountable;
+use anyhow::{Error, Result};
+use rustix::io::Errno;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Every node would fail so.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct EveryNodes(pub(super) String);
+
+/// Whether bootsrv is to spare the node and hold the job.
+pub(super) fn spares_node(error: &Error) -> bool {
+    let is_everywhere =
+        error.is::<EveryNodes>() || error.is::<NotMountable>() || download::is_of_server(error);
+    is_everywhere && !ran_out(error)
+}
+
+/// Whether the node has run out of something: memory, descriptors, mounts.
+fn ran_out(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        let found = match cause.downcast_ref::<std::io::Error>() {
+            Some(error) => Errno::from_io_error(error),
+            None => cause.downcast_ref().copied(),
+        };
+        matches!(found, Some(Errno::NOMEM | Errno::NOSPC | Errno::MFILE | Errno::NFILE))
+    })
+}
+
+/// Does a step that may meet a file server, in a thread of its own: one that never answers leaves the
+/// thread behind. The thread shares mounts and root with the caller.
+pub(super) fn within<T: Send + 'static>(
+    limit: Duration,
+    what: &str,
+    act: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (done, result) = mpsc::channel();
+    thread::spawn(move || done.send(act()).ok());
+    match result.recv_timeout(limit) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Disconnected) => anyhow::bail!("{what} ended unexpectedly"),
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(EveryNodes(format!(
+            "{what} has not ended after {} s: a file server may not answer",
+            limit.as_secs()
+        ))
+        .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context as _, anyhow};
+
+    #[test]
+    fn what_every_node_would_meet_spares_them_but_running_out_is_the_nodes() {
+        let of = |error: Result<(), Errno>| {
+            let error = error.context("mounting").context(EveryNodes("the image".into()));
+            spares_node(&error.context("setting up").unwrap_err())
+        };
+        assert!(of(Err(Errno::NOTDIR)) && of(Err(Errno::IO)) && of(Err(Errno::NODEV)));
+        assert!(!of(Err(Errno::NOMEM)) && !of(Err(Errno::NOSPC)) && !of(Err(Errno::MFILE)));
+        let full = std::io::Error::from_raw_os_error(28);
+        assert!(!spares_node(&Error::from(full).context(EveryNodes("x".into()))));
+        assert!(!spares_node(&anyhow!("no loop device stayed free")));
+    }
+
+    #[test]
+    fn what_hangs_is_left_behind() {
+        let (held, holds) = mpsc::channel::<()>();
+        let limit = Duration::from_millis(20);
+        let error = within(limit, "looking", move || Ok(holds.recv().is_ok())).unwrap_err();
+        assert!(spares_node(&error) && error.to_string().starts_with("looking has not ended"));
+        drop(held);
+        assert_eq!(within(Duration::from_secs(60), "looking", || Ok(7)).unwrap(), 7);
+        let broken =
+            within(Duration::from_secs(60), "looking", || -> Result<()> { panic!("of the test") });
+        assert!(!spares_node(&broken.unwrap_err()));
+    }
+}
