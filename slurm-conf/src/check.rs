@@ -1,6 +1,7 @@
 //! The rules a live site must keep. One function a rule; each returns all it finds, and none stops
 //! another. Reads no file: everything is in [`LiveSite`].
 
+mod application_images;
 mod controller;
 mod files;
 mod hooks;
@@ -139,6 +140,9 @@ const RULES: &[Rule] = &[
     ("nodes-not-shared", partitions::nodes_not_shared),
     ("plugin", plugin::plugin),
     ("cgroup", plugin::cgroup),
+    ("application-images", application_images::section),
+    ("partition-root", application_images::partition_root),
+    ("registry-logins", application_images::registry_logins),
 ];
 
 /// Looks at a site with every rule.

@@ -4,6 +4,7 @@
 //! Texts and rules only; the command in `main.rs` prints and picks the exit code. Knows nothing of a
 //! running Slurm or bootsrv: it reads and writes files.
 
+pub mod application_images;
 pub mod check;
 pub mod generate;
 mod limited;

@@ -13,6 +13,7 @@ pub use version::SlurmVersion;
 
 use crate::network::Network;
 use protocol::api::Firmware;
+use protocol::application::RootMode;
 use protocol::boot::Mount;
 use protocol::names::{ImageName, KernelName, MacAddress};
 use serde::Deserialize;
@@ -51,7 +52,7 @@ pub struct Site {
     /// Mounts every node gets.
     #[serde(default, rename = "mount")]
     pub mounts: Vec<Mount>,
-    /// `[application_images]` of bootsrv.toml but `prepare_seconds`, word for word: bootsrv checks it.
+    /// `[application_images]` of bootsrv.toml but `prepare_seconds`, word for word.
     #[serde(default)]
     pub application_images: toml::Table,
 }
@@ -187,6 +188,8 @@ pub struct Partition {
     pub default_kernel: KernelName,
     /// The node image of jobs that name none.
     pub default_image: ImageName,
+    /// How its nodes get at application images; the site's `application_images.root` if absent.
+    pub root: Option<RootMode>,
     /// What a node does when its job ends.
     #[serde(default)]
     pub after_job: AfterJob,

@@ -185,6 +185,16 @@ const MUTATIONS: &[Mutation] = &[
     ("slurm.conf", "MpiDefault=none", "PluginDir=/gone:/away", "plugin", Error),
     ("slurm.conf", "PlugStackConfig=plugstack.conf", "PlugStackConfig=/gone", "plugin", Error),
     ("cgroup.conf", "IgnoreSystemd=yes", "IgnoreSystemd=no", "cgroup", Warning),
+    ("bootsrv.toml", "prepare_seconds = 600", "root = \"nfs\"", "application-images", Error),
+    ("bootsrv.toml", "prepare_seconds = 600", "trys = 3", "application-images", Error),
+    (
+        "bootsrv.toml",
+        "after_job = \"off\"",
+        "after_job = \"off\"\nroot = \"nfs\"",
+        "partition-root",
+        Error,
+    ),
+    ("client.toml", "slurm_user = \"slurm\"", "slurm_user = \"bmc\"", "registry-logins", Error),
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 //! The shipped examples parse, so that they never go stale.
 
+use protocol::job_options::{JobOptions, OptionName};
 use protocol::profile::{CpusLeft, Profile};
 use std::fs;
 use std::path::PathBuf;
@@ -28,11 +29,23 @@ fn every_profile_is_one_and_says_what_it_is() {
 }
 
 #[test]
-fn the_job_script_asks_for_the_example_partition() {
-    let script = fs::read_to_string(examples().join("hello.sbatch")).unwrap();
+fn the_job_scripts_ask_for_what_there_is() {
     let site = slurm_conf::site::Site::read(&examples().join("site.toml")).unwrap();
-    assert!(script.starts_with("#!/bin/sh\n"));
-    assert!(script.contains(&format!("#SBATCH --partition={}\n", site.partitions[0].name)));
+    for name in ["hello.sbatch", "container.sbatch"] {
+        let script = fs::read_to_string(examples().join(name)).unwrap();
+        assert!(script.starts_with("#!/bin/sh\n"), "{name}");
+        assert!(script.contains(&format!("#SBATCH --partition={}\n", site.partitions[0].name)));
+        let mut options = JobOptions::default();
+        for option in script.lines().filter_map(|line| line.strip_prefix("#SBATCH --")) {
+            let (word, value) = option.split_once('=').unwrap();
+            if let Some(ours) = OptionName::ALL.into_iter().find(|ours| ours.long() == word) {
+                options.set(ours, value).unwrap();
+            }
+        }
+        let kernels = options.kernel.iter().map(|name| format!("profiles/{name}.toml"));
+        assert!(kernels.into_iter().all(|file| examples().join(file).exists()), "{name}");
+        assert_eq!(options.image.is_some(), name == "container.sbatch");
+    }
 }
 
 /// Every key of a site file, as the administrator's guide names it.

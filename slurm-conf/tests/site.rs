@@ -20,6 +20,15 @@ fn line_of(text: &str) -> usize {
     1 + GOOD.lines().position(|line| line.contains(text)).unwrap()
 }
 
+/// A good file in which `from` is `to` is refused, with the line and what is wrong.
+fn assert_refused(from: &str, to: &str, expected: &str) {
+    let message = refusal(from, to);
+    let key = from.split(" = ").next().unwrap().trim_start_matches([',', ' ', '"']);
+    let line = format!("site.toml:{}: ", line_of(from));
+    assert!(message.contains(expected), "{key}: {message}");
+    assert!(message.starts_with(&line), "{key}: expected {line:?}: {message}");
+}
+
 #[test]
 fn each_mistake_is_named_with_its_line() {
     for (from, to, expected) in [
@@ -85,11 +94,23 @@ fn each_mistake_is_named_with_its_line() {
         ("mode = \"0400\"", "mode = \"0444\"", "mode lets others read a secret"),
         ("target = \"/home\"", "target = \"home\"", "target is not an absolute path"),
     ] {
-        let message = refusal(from, to);
-        let key = from.split(" = ").next().unwrap().trim_start_matches([',', ' ', '"']);
-        let line = format!("site.toml:{}: ", line_of(from));
-        assert!(message.contains(expected), "{key}: {message}");
-        assert!(message.starts_with(&line), "{key}: expected {line:?}: {message}");
+        assert_refused(from, to, expected);
+    }
+}
+
+#[test]
+fn mistakes_about_application_images_are_named_with_their_line() {
+    for (from, to, expected) in [
+        ("mounts = [\"/home\"]", "mounts = [\"home\"]", "mounts is refused: mount \"home\""),
+        ("mounts = [\"/home\"]", "root = \"nfs\"", "root is \"nfs\", and no nfs names the export"),
+        ("mounts = [\"/home\"]", "mount = [\"/home\"]", "mount is no key of [application_images]"),
+        (
+            "default_image = \"debian12\"",
+            "root = \"nfs\"\ndefault_image = \"debian12\"",
+            "root is \"nfs\", and no application_images.nfs names the export",
+        ),
+    ] {
+        assert_refused(from, to, expected);
     }
 }
 

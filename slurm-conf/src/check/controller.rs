@@ -76,12 +76,17 @@ pub(super) fn auth_info(site: &LiveSite) -> Vec<Finding> {
     vec![Place::of(found).error("AuthInfo", wrong, "no socket= here; munged at its usual place")]
 }
 
-pub(super) fn slurm_user(site: &LiveSite) -> Vec<Finding> {
-    let Some(bootsrv) = site.bootsrv.get() else { return Vec::new() };
+/// SlurmUser's name.
+pub(super) fn slurm_user_name(site: &LiveSite) -> &str {
     // Slurm's default is root.
     let user = site.slurm.get("SlurmUser").map_or("root", |setting| &setting.value);
     // Slurm allows NAME(UID).
-    let name = user.split('(').next().unwrap_or(user);
+    user.split('(').next().unwrap_or(user)
+}
+
+pub(super) fn slurm_user(site: &LiveSite) -> Vec<Finding> {
+    let Some(bootsrv) = site.bootsrv.get() else { return Vec::new() };
+    let name = slurm_user_name(site);
     if name == bootsrv.slurm.user {
         return Vec::new();
     }

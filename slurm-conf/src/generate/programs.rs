@@ -95,6 +95,9 @@ fn partition_table(partition: &Partition, text: &mut String) {
         quoted(after_job),
     )
     .ok();
+    if let Some(root) = partition.root {
+        writeln!(text, "root = {}", quoted(root.name())).ok();
+    }
     if let Some(canary) = &partition.canary {
         let (kernel, nodes) = (quoted(canary.kernel.as_str()), quoted(&canary.nodes));
         writeln!(text, "canary = {{ kernel = {kernel}, nodes = {nodes} }}").ok();

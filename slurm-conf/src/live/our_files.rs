@@ -3,6 +3,7 @@
 
 use crate::limited::read_limited;
 use crate::toml_text;
+use protocol::application::RootMode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -60,9 +61,9 @@ pub struct Bootsrv {
     /// Upper limits.
     #[serde(default)]
     pub limits: Limits,
-    /// Application images.
+    /// `[application_images]`, as it is.
     #[serde(default)]
-    pub application_images: ApplicationImages,
+    pub application_images: toml::Table,
     /// Partitions it manages.
     #[serde(default, rename = "partition")]
     pub partitions: Vec<BootsrvPartition>,
@@ -87,20 +88,6 @@ pub struct BootsrvSlurm {
     pub conf_server: String,
     /// scontrol.
     pub scontrol: Option<PathBuf>,
-}
-
-/// bootsrv's application images, with its defaults.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(default)]
-pub struct ApplicationImages {
-    /// How long a job's nodes wait for theirs, in seconds.
-    pub prepare_seconds: u32,
-}
-
-impl Default for ApplicationImages {
-    fn default() -> Self {
-        Self { prepare_seconds: crate::site::Timeouts::default().prepare_seconds }
-    }
 }
 
 /// bootsrv's limits, in seconds, with its defaults.
@@ -147,7 +134,14 @@ impl Bootsrv {
     #[must_use]
     pub fn whole_start_seconds(&self) -> u32 {
         let boot = self.limits.whole_boot_seconds();
-        boot.max(self.application_images.prepare_seconds).saturating_add(self.limits.image_seconds)
+        boot.max(self.prepare_seconds()).saturating_add(self.limits.image_seconds)
+    }
+
+    /// How long a job's nodes wait for its image, in seconds.
+    fn prepare_seconds(&self) -> u32 {
+        let own = self.application_images.get("prepare_seconds").and_then(toml::Value::as_integer);
+        own.and_then(|seconds| seconds.try_into().ok())
+            .unwrap_or_else(|| crate::site::Timeouts::default().prepare_seconds)
     }
 }
 
@@ -156,6 +150,8 @@ impl Bootsrv {
 pub struct BootsrvPartition {
     /// Its name.
     pub name: String,
+    /// How its nodes get at application images, if it says so.
+    pub root: Option<RootMode>,
 }
 
 /// A file that bootsrv sends to every node.
@@ -173,6 +169,9 @@ pub struct Client {
     /// Partitions that are ours.
     #[serde(default)]
     pub partitions: Vec<String>,
+    /// For whom users' registry logins are sealed.
+    #[serde(default = "slurm_user_default")]
+    pub slurm_user: String,
     /// When prolog gives up, seconds.
     #[serde(default = "prolog_timeout_default")]
     pub prolog_timeout_seconds: u32,
@@ -185,4 +184,9 @@ pub struct Client {
 /// bootsrv-client's default.
 fn prolog_timeout_default() -> u32 {
     900
+}
+
+/// bootsrv-client's default.
+fn slurm_user_default() -> String {
+    "slurm".to_owned()
 }

@@ -5,7 +5,9 @@ mod nodes;
 mod partitions;
 
 use super::{Problem, Server, Site, SlurmVersion};
+use crate::application_images as images;
 use crate::toml_text::line_of;
+use protocol::application::RootMode;
 use std::path::Path;
 
 /// Longest host or partition name, bytes.
@@ -35,6 +37,7 @@ pub(super) fn problems(site: &Site, text: &str) -> Vec<Problem> {
     nodes::duplicates(site, &mut problems);
     partitions::rules(site, &names, &mut problems);
     files(site, &mut problems);
+    application_images(site, &mut problems);
     problems.found
 }
 
@@ -144,10 +147,6 @@ fn server(site: &Site, problems: &mut Problems<'_>) {
 
 fn timeouts(site: &Site, problems: &mut Problems<'_>) {
     let limits = site.timeouts;
-    if site.application_images.contains_key("prepare_seconds") {
-        let instead = "stands in [timeouts]: prolog's and Slurm's limits follow from it";
-        problems.add("[application_images]", 0, "prepare_seconds", instead);
-    }
     let values = [
         ("firmware_seconds", limits.firmware_seconds),
         ("boot_seconds", limits.boot_seconds),
@@ -195,6 +194,25 @@ fn files(site: &Site, problems: &mut Problems<'_>) {
     for (index, mount) in site.mounts.iter().enumerate() {
         if !is_plain_path(Path::new(&mount.target)) {
             problems.add("[[mount]]", index, "target", PATH);
+        }
+    }
+}
+
+fn application_images(site: &Site, problems: &mut Problems<'_>) {
+    let section = &site.application_images;
+    let partitions: Vec<&str> = site.partitions.iter().map(|one| one.name.as_str()).collect();
+    if section.contains_key("prepare_seconds") {
+        let instead = "stands in [timeouts]: prolog's and Slurm's limits follow from it";
+        problems.add("[application_images]", 0, "prepare_seconds", instead);
+    }
+    for wrong in images::wrong(section, &partitions) {
+        let what = format_args!("{}; write {}", wrong.what, wrong.instead);
+        problems.add("[application_images]", 0, &wrong.key, what);
+    }
+    for (index, partition) in site.partitions.iter().enumerate() {
+        if partition.root == Some(RootMode::Nfs) && !images::has_export(section) {
+            let what = "is \"nfs\", and no application_images.nfs names the export";
+            problems.add("[[partition]]", index, "root", what);
         }
     }
 }
