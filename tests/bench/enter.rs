@@ -1,5 +1,5 @@
-//! What it costs a task to enter its image: many tasks of one step, inside and outside, on two nodes that
-//! are equal, in turns.
+//! What it costs a task to enter its image: many tasks of one step, inside and outside, in two jobs on the
+//! same node, one after the other.
 
 use crate::figure::Figure;
 use ::tests::cluster::Cluster;
@@ -33,10 +33,16 @@ fn took(printed: &str) -> Vec<f64> {
     printed.lines().filter_map(one).collect()
 }
 
-/// Runs the two jobs, one after the other on the same node, and compares.
+/// Runs the two jobs and compares.
 pub(crate) fn figures(cluster: &Cluster, image: &str, repeats: u32) -> Result<Vec<Figure>> {
-    let inside = job(cluster, &[&format!("--bmc-image={image}")], repeats)?;
-    let outside = job(cluster, &[], repeats)?;
+    let steps = |options: &[&str]| -> Result<Vec<f64>> {
+        let printed = job(cluster, options, &script(repeats))?;
+        let took = took(&printed);
+        ensure!(took.len() == usize::try_from(repeats)?, "not every step was timed: {printed}");
+        Ok(took)
+    };
+    let inside = steps(&[&format!("--bmc-image={image}")])?;
+    let outside = steps(&[])?;
     let ok = |values: &[f64]| values.iter().copied().map(Ok).collect::<Vec<Result<f64, String>>>();
     let more = inside.iter().zip(&outside).map(|(inside, outside)| Ok(inside - outside));
     Ok(vec![
@@ -46,8 +52,9 @@ pub(crate) fn figures(cluster: &Cluster, image: &str, repeats: u32) -> Result<Ve
     ])
 }
 
-fn job(cluster: &Cluster, options: &[&str], repeats: u32) -> Result<Vec<f64>> {
-    let wrap = format!("--wrap={}", script(repeats));
+/// What a batch script prints that runs alone on the first node.
+pub(crate) fn job(cluster: &Cluster, options: &[&str], script: &str) -> Result<String> {
+    let wrap = format!("--wrap={script}");
     let first = ["sbatch", "--parsable", "-w", "n1", "--chdir=/home/alice", "--output=%j.out"];
     let job = check(cluster.run("alice", &[&first, options, &[&wrap]].concat())?)?;
     let job = job.trim();
@@ -57,10 +64,7 @@ fn job(cluster: &Cluster, options: &[&str], repeats: u32) -> Result<Vec<f64>> {
         Ok(shown.contains("JobState=COMPLETED"))
     })?;
     let path = cluster.dir().join(format!("home/alice/{job}.out"));
-    let printed = std::fs::read_to_string(&path).context("what the job printed")?;
-    let took = took(&printed);
-    ensure!(took.len() == usize::try_from(repeats)?, "not every step was timed: {printed}");
-    Ok(took)
+    std::fs::read_to_string(&path).context("what the job printed")
 }
 
 #[cfg(test)]

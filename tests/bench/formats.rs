@@ -9,7 +9,8 @@ use tests::cluster::Cluster;
 use tests::product::check;
 
 /// Name, program, options.
-const FORMATS: [(&str, &str, &[&str]); 7] = [
+const FORMATS: [(&str, &str, &[&str]); 8] = [
+    ("squashfs zstd 3 by tar2sqfs, as bootsrv does", OURS, &[]),
     ("squashfs zstd 1", SQUASHFS, &["-comp", "zstd", "-Xcompression-level", "1"]),
     ("squashfs zstd 3", SQUASHFS, &["-comp", "zstd", "-Xcompression-level", "3"]),
     ("squashfs zstd 9", SQUASHFS, &["-comp", "zstd", "-Xcompression-level", "9"]),
@@ -20,6 +21,11 @@ const FORMATS: [(&str, &str, &[&str]); 7] = [
 ];
 const SQUASHFS: &str = "mksquashfs";
 const EROFS: &str = "mkfs.erofs";
+const OURS: &str = "tar2sqfs";
+/// From an archive, as layers come.
+const PACK_LAYER: &str = "set -o pipefail; tar --create --numeric-owner --sort=name -C \"$0\" . |
+    tar2sqfs --quiet --force --no-skip --compressor zstd --block-size 256K --comp-extra level=3 \
+        --num-jobs \"$(nproc)\" \"$1\"";
 
 /// Reads small files in an order that is no order, from a cold cache, as programs start and modules are
 /// imported; prints the nanoseconds.
@@ -37,13 +43,13 @@ pub(crate) fn figures(cluster: &Cluster, tree: &Path, work: &Path) -> Result<Vec
     let (file, tree) = (work.join("format").display().to_string(), tree.display().to_string());
     for (name, program, options) in FORMATS {
         check(cluster.run("root", &["rm", "-f", &file])?)?;
-        let words = if program == SQUASHFS {
-            let first = [program, &tree, &file, "-b", "256K", "-quiet", "-no-progress"];
-            [&first[..], options].concat()
-        } else {
-            [&[program, "--quiet"], options, &[&file, &tree]].concat()
+        let squashfs = [program, &tree, &file, "-b", "256K", "-quiet", "-no-progress"];
+        let words = match program {
+            OURS => ["bash", "-c", PACK_LAYER, &tree, &file].to_vec(),
+            EROFS => [&[program, "--quiet"], options, &[&file, &tree]].concat(),
+            _ => [&squashfs[..], options].concat(),
         };
-        let kind = if program == SQUASHFS { "squashfs" } else { "erofs" };
+        let kind = if program == EROFS { "erofs" } else { "squashfs" };
         let made = run(&mut cluster.command("root", &words)).with_context(|| name.to_owned())?;
         let bytes = std::fs::metadata(&file)?.len();
         let read = read(cluster, &file, work, kind).map_err(|error| format!("{error:#}"));

@@ -48,7 +48,7 @@ impl Repeat {
 
 /// The images in the cluster's registry, and where to work.
 pub(crate) struct Bench<'a> {
-    cluster: &'a Cluster,
+    pub(crate) cluster: &'a Cluster,
     work: PathBuf,
 }
 
@@ -73,12 +73,12 @@ impl<'a> Bench<'a> {
         self.compare(image, ours)
     }
 
-    fn reference(image: &str) -> String {
+    pub(crate) fn reference(image: &str) -> String {
         registry::reference(tests::cluster::on_demand::REGISTRY, image, registry::TAG)
     }
 
     /// Removes every prepared image with its layers, and what bootsrv holds of them.
-    fn forget(&self) -> Result<()> {
+    pub(crate) fn forget(&self) -> Result<()> {
         check(bmc(self.cluster, &["image", "gc", "--older-than", "0"])?)
             .context("removing prepared images")?;
         Ok(())
@@ -129,7 +129,7 @@ impl<'a> Bench<'a> {
 }
 
 /// bootsrv's process, by its id out here.
-fn bootsrv(cluster: &Cluster) -> Result<u32> {
+pub(crate) fn bootsrv(cluster: &Cluster) -> Result<u32> {
     let holder = Holder::find(&RunDir::new(cluster.dir())?).context("the cluster is down")?;
     let is_bootsrv = |pid: &u32| {
         process::arguments(*pid).first().is_some_and(|program| program.ends_with("/bootsrv"))

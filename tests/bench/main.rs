@@ -3,6 +3,8 @@
 //! in the same run.
 
 mod boot;
+mod cost;
+mod crowd;
 mod enter;
 mod figure;
 mod formats;
@@ -83,6 +85,8 @@ enum What {
     ///
     /// memory            the resident sizes of a program and of all that it starts, added up, every 20 ms
     /// entering          a step of 64 tasks on one node, inside and outside, divided by 64
+    /// inside            the same program, with the same work, in a job inside and one outside
+    /// at once           50 `bmc image pull` of the small image, of which bootsrv has nothing
     #[command(verbatim_doc_comment)]
     Image {
         /// How often each is measured; the median counts.
@@ -188,6 +192,10 @@ fn run_image(repeats: u32, sizes: &[String], formats: bool, dir: &Path) -> Resul
         say("entering an image");
         let system = registry::push(cluster, &assets.images(), "systemd", registry::TAG)?;
         goals.extend(enter::figures(cluster, &system, repeats.max(5))?);
+        say("working inside an image");
+        goals.extend(cost::figures(cluster, &system, repeats.max(5))?);
+        say("many pulls at once");
+        goals.push(crowd::figure(&bench, repeats));
         Ok(Measured { goals, ..Measured::default() })
     })
 }

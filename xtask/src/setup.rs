@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 
 /// Package and what it is for.
-const PACKAGES: [(&str, &str); 38] = [
+const PACKAGES: [(&str, &str); 39] = [
     ("build-essential", "C libraries inside crates"),
     ("clang", "bindings to Slurm's header"),
     ("libclang-dev", "bindings to Slurm's header"),
@@ -30,6 +30,7 @@ const PACKAGES: [(&str, &str); 38] = [
     ("squashfs-tools-ng", "layers, and images that are a squashfs or SIF file"),
     ("skopeo", "test images: into a registry"),
     ("umoci", "test images: made, and unpacked for comparison"),
+    ("buildah", "test images: made by another tool"),
     ("docker-registry", "virtual cluster: the registry"),
     ("openssl", "virtual cluster: the registry's certificate"),
     ("nfs-ganesha", "virtual cluster: images read over NFS"),
