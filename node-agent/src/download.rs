@@ -1,6 +1,6 @@
 //! Fetches an artifact into a file and proves it, byte for byte, on the way.
 //!
-//! A broken connection is taken up where it ended; a wrong byte is not tried again.
+//! A broken connection is taken up where it ended; a wrong content is fetched once more, to see whose it is.
 
 use crate::console::say;
 use crate::server::{Server, is_refused};
@@ -68,8 +68,22 @@ pub(crate) fn fetch_all(
 
 /// Writes the artifact to `path`; returns only if length and SHA-256 are right.
 pub(crate) fn fetch(server: &Server, artifact: &ArtifactRef, path: &Path) -> Result<()> {
-    let file = File::create(path)?;
-    fetch_from(|offset| server.artifact(&artifact.sha256, offset), artifact, file, PATIENCE)
+    proved(|| {
+        let file = File::create(path)?;
+        fetch_from(|offset| server.artifact(&artifact.sha256, offset), artifact, file, PATIENCE)
+    })
+}
+
+/// What is wrong twice in the same way came so from the server, or a cache before it; what is wrong in
+/// another way each time was spoilt here.
+fn proved(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+    let wrong =
+        |result: &Result<()>| result.as_ref().err()?.downcast_ref::<WrongContent>().copied();
+    let first = attempt();
+    let Some(before) = wrong(&first) else { return first };
+    say(format_args!("{before}; it is fetched again"));
+    let second = attempt();
+    if wrong(&second) == Some(before) { Err(SameTwice(before).into()) } else { second }
 }
 
 fn fetch_from<R: Read>(
@@ -101,7 +115,7 @@ fn fetch_from<R: Read>(
     }
     let found = target.digest()?;
     if found != artifact.sha256 {
-        bail!("artifact {} has the wrong content: its sha256 is {found}", artifact.sha256);
+        bail!(WrongContent { wanted: artifact.sha256, found });
     }
     Ok(())
 }
@@ -113,8 +127,19 @@ fn is_final(error: &anyhow::Error) -> bool {
 /// Whether the server did not give the artifact. This node can be at fault too, but then nobody hears
 /// of it: what reports the failure goes the same way.
 pub(crate) fn is_of_server(error: &anyhow::Error) -> bool {
-    error.is::<Fetching>() && !error.is::<WriteFailed>()
+    (error.is::<Fetching>() && !error.is::<WriteFailed>()) || error.is::<SameTwice>()
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("artifact {wanted} has the wrong content: its sha256 is {found}")]
+struct WrongContent {
+    wanted: Digest,
+    found: Digest,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct SameTwice(WrongContent);
 
 #[derive(Debug, thiserror::Error)]
 #[error("fetching artifact {0}")]
@@ -242,6 +267,23 @@ mod tests {
         assert!(error.is::<WriteFailed>() && !is_of_server(&error), "{error:#}");
         let error = fetch_abc(|_| Ok(&b"abd"[..]), PATIENCE.total).unwrap_err();
         assert!(format!("{error}").contains("wrong content") && !is_of_server(&error));
+    }
+
+    #[test]
+    fn the_same_wrong_content_twice_is_the_servers() {
+        let of_server = |contents: &[&'static [u8]]| {
+            let mut contents = contents.iter();
+            let mut next = || *contents.next().unwrap();
+            proved(|| {
+                let content = next();
+                fetch_abc(|_| Ok(content), PATIENCE.total)
+            })
+            .map_err(|error| is_of_server(&error))
+        };
+        assert_eq!(of_server(&[b"abc"]), Ok(()));
+        assert_eq!(of_server(&[b"abd", b"abc"]), Ok(()));
+        assert_eq!(of_server(&[b"abd", b"abd"]), Err(true));
+        assert_eq!(of_server(&[b"abd", b"abe"]), Err(false));
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(crate) fn run() -> Result<()> {
     let mut slurmd_runs = false;
     let mut next_beat = Instant::now() + Duration::from_secs(interval.into());
     loop {
-        if !slurmd_runs && slurmd::find().is_some() {
+        if !slurmd_runs && let Some(slurmd) = slurmd::find() {
             slurmd_runs = true;
             if !errand.application
                 && let Err(error) = application::declare_none()
@@ -90,7 +90,7 @@ pub(crate) fn run() -> Result<()> {
                 end_boot(&reporter, failure, "tasks cannot be told that they have no image");
             }
             slurmd_started(&reporter);
-            slurmd_is_there.send(()).ok();
+            slurmd_is_there.send(slurmd).ok();
         }
         let now = Instant::now();
         if now >= next_beat {

@@ -1,9 +1,11 @@
-//! The node's slurmd: whether it runs, where it keeps the files of jobs, and where its commands are.
+//! The node's slurmd: whether it runs, what it has loaded, where it keeps the files of jobs, and where its
+//! commands are.
 //!
 //! Reads `/proc` and slurm.conf; asks no daemon.
 
 use crate::console::say;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,19 +14,54 @@ use std::time::{Duration, Instant};
 const SPOOL_DEFAULT: &str = "/var/spool/slurmd";
 /// How long slurm.conf is waited for: a configless slurmd fetches it first.
 const CONFIGURATION_WAIT: Duration = Duration::from_secs(20);
+/// How long slurmd may take to load its plugins, once it has its configuration.
+const PLUGIN_WAIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 /// How deep files include others.
 const INCLUDES_MAX: u32 = 4;
 
-/// The process id of slurmd. Only processes younger than this one can be the image's slurmd, so older
-/// ones (the kernel's many threads) are passed over.
+/// The process id of slurmd; of the oldest process of that name, because slurmd forks. While a node boots
+/// ids are given out in order, so that only higher ones than this process's can be the image's slurmd:
+/// the kernel's many threads are passed over.
 pub(crate) fn find() -> Option<u32> {
     let own = std::process::id();
     let entries = Path::new("/proc").read_dir().ok()?;
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| *pid > own).find(|pid| {
-        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "slurmd")
-    })
+    pids.filter(|pid| *pid > own && is_slurmd(*pid)).min()
+}
+
+/// By its name, which every process may give itself, and by its user, which only root's may have.
+fn is_slurmd(pid: u32) -> bool {
+    let process = Path::new("/proc").join(pid.to_string());
+    fs::read_to_string(process.join("comm")).is_ok_and(|comm| comm.trim() == "slurmd")
+        && fs::metadata(process).is_ok_and(|found| found.uid() == 0)
+}
+
+/// Whether slurmd comes to have the plugin loaded, a file of this name: then so does slurmstepd for each
+/// task. Plugins stay in slurmd as long as it runs (spank(8)). `seen`: as for [`Slurmd::running`].
+pub(crate) fn loads(seen: u32, plugin: &str) -> bool {
+    let deadline = Instant::now() + PLUGIN_WAIT;
+    loop {
+        let maps = pid(seen).and_then(|pid| fs::read_to_string(format!("/proc/{pid}/maps")).ok());
+        if maps.is_some_and(|maps| is_mapped(&maps, plugin)) {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(POLL);
+    }
+}
+
+/// In `/proc/PID/maps` a file's path is the sixth word, proc_pid_maps(5).
+fn is_mapped(maps: &str, name: &str) -> bool {
+    let mut paths = maps.lines().filter_map(|line| line.split_ascii_whitespace().nth(5));
+    paths.any(|path| path.rsplit('/').next() == Some(name))
+}
+
+/// The slurmd that was seen, or, if that has ended, the one that runs.
+fn pid(seen: u32) -> Option<u32> {
+    if is_slurmd(seen) { Some(seen) } else { find() }
 }
 
 /// What slurmd's process shows of itself.
@@ -36,9 +73,10 @@ pub(crate) struct Slurmd {
 }
 
 impl Slurmd {
-    /// The one that runs; empty if none does.
-    pub(crate) fn running() -> Self {
-        let Some(pid) = find() else { return Self::default() };
+    /// The one that was `seen`, or, if that has ended (it went to the background, it was started anew), the
+    /// one that runs; empty if none does.
+    pub(crate) fn running(seen: u32) -> Self {
+        let Some(pid) = pid(seen) else { return Self::default() };
         let words = |name: &str| -> Vec<String> {
             let text = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
             text.split(|byte| *byte == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect()
@@ -144,6 +182,19 @@ mod tests {
             arguments: arguments.iter().map(ToString::to_string).collect(),
             ..Slurmd::default()
         }
+    }
+
+    #[test]
+    fn a_loaded_plugin_is_seen_by_its_name() {
+        let maps =
+            "7f2ff4200000-7f2ff432c000 r--p 00000000 fe:00 10010959   /usr/lib/x/spank_bmc.so
+7f2ff45d3000-7f2ff45d4000 rw-p 00000000 00:00 0
+7f2ff45d4000-7f2ff45d5000 r-xp 00000000 fe:00 1000   /lib/other.so (deleted)\n";
+        assert!(is_mapped(maps, "spank_bmc.so") && is_mapped(maps, "other.so"));
+        assert!(!is_mapped(maps, "bmc.so") && !is_mapped("", "spank_bmc.so"));
+        let own = fs::read_to_string("/proc/self/maps").unwrap();
+        let program = std::env::current_exe().unwrap();
+        assert!(is_mapped(&own, program.file_name().unwrap().to_str().unwrap()));
     }
 
     #[test]

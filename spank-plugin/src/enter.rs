@@ -25,8 +25,10 @@ use std::path::{Path, PathBuf};
 /// What became of a task's way in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// The job has no application image.
+    /// Nobody has looked.
     #[default]
+    Unknown,
+    /// The job has no application image.
     None,
     /// The task is inside.
     Inside {
@@ -55,23 +57,34 @@ enum Left {
     Image(NodeApplication, OwnedFd),
 }
 
+/// What enters, as slurmstepd knows it.
+pub(crate) trait Task {
+    /// Only asked if there is something to enter.
+    fn of(&self) -> Result<TaskOf, String>;
+    /// Whether the job is heterogeneous: srun hands what was typed for one component to all.
+    fn is_component(&self) -> bool;
+    /// The image that the task's environment names. It can be left over, or another component's.
+    fn image_of_variables(&self) -> Option<String>;
+}
+
 /// Enters, if there is something to enter. What bootsrv says, on the node, comes first: a step need not
-/// know what its job has chosen. Then what was typed; where bootsrv says nothing also what the task's
-/// environment has (`variable`), which can be another component's of a heterogeneous job.
-/// `node_root`: the node's root as its first process has it. `task` is asked only if there is something to enter.
-pub(crate) fn enter(
-    node_root: &Path,
-    given: &Given,
-    variable: impl FnOnce() -> Option<ImageChoice>,
-    task: impl FnOnce() -> Result<TaskOf, String>,
-) -> Entry {
-    let typed = || given.options.image.clone();
+/// know what its job has chosen. Then what was typed; where bootsrv says nothing also the environment.
+/// `node_root`: the node's root as its first process has it.
+pub(crate) fn enter(node_root: &Path, given: &Given, task: &dyn Task) -> Entry {
     match read(&node_root.join(NODE_DIRECTORY.trim_start_matches('/'))) {
-        Ok(Left::NoImage) => outside(typed(), "was booted without it"),
-        Ok(Left::Nothing) => outside(typed().or_else(variable), "was not given it"),
+        // A name of the catalog is a node image's then: bootsrv tells the node of all others.
+        Ok(Left::NoImage) => {
+            let typed = given.image().filter(|image| !is_name(image) && !task.is_component());
+            outside(typed, "was booted without it")
+        }
+        Ok(Left::Nothing) => {
+            let image = given.image().or_else(|| task.image_of_variables());
+            outside(image, "was not given it")
+        }
         Ok(Left::Image(application, namespace)) => {
             let directory = std::env::current_dir().ok();
-            let entered = task()
+            let entered = task
+                .of()
                 .and_then(|task| is_for(&application, task))
                 .and_then(|()| set_name_space(&namespace));
             match entered {
@@ -88,14 +101,14 @@ pub(crate) fn enter(
     }
 }
 
-/// A name of the catalog is a node image's here: bootsrv tells the node of all others.
-fn outside(choice: Option<ImageChoice>, why: &str) -> Entry {
-    match choice {
-        Some(ImageChoice::Reference(reference)) => Entry::Failed(format!(
-            "{PREFIX} the job has the container image {reference}, and this node {why}"
-        )),
-        Some(ImageChoice::Catalog(_)) | None => Entry::None,
-    }
+fn outside(image: Option<String>, why: &str) -> Entry {
+    image.map_or(Entry::None, |image| {
+        Entry::Failed(format!("{PREFIX} the job has the image {image}, and this node {why}"))
+    })
+}
+
+fn is_name(image: &str) -> bool {
+    matches!(image.parse(), Ok(ImageChoice::Catalog(_)))
 }
 
 /// One failing `open` where the agent has left nothing.
@@ -163,4 +176,4 @@ fn set_name_space(namespace: &OwnedFd) -> Result<(), String> {
 
 #[cfg(test)]
 #[path = "enter_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -12,30 +12,43 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const TASK: TaskOf = TaskOf { job: 7, uid: 2001 };
+const UBUNTU: &str = "docker://docker.io/library/ubuntu:latest";
+
+/// A task whose environment names an image, or none.
+struct Fake(Option<TaskOf>, Option<&'static str>);
+
+impl Task for Fake {
+    fn of(&self) -> Result<TaskOf, String> {
+        Ok(self.0.expect("asked although there is nothing to enter"))
+    }
+    fn is_component(&self) -> bool {
+        false
+    }
+    fn image_of_variables(&self) -> Option<String> {
+        self.1.map(str::to_owned)
+    }
+}
 
 fn enter_as(root: &Path, task: TaskOf) -> Entry {
-    enter(root, &Given::default(), || None, || Ok(task))
+    enter(root, &Given::default(), &Fake(Some(task), None))
 }
 
-fn node_of(root: &Path) -> PathBuf {
+pub(crate) fn node_of(root: &Path) -> PathBuf {
     root.join(NODE_DIRECTORY.trim_start_matches('/'))
-}
-
-fn reference() -> Option<ImageChoice> {
-    Some("docker://ubuntu".parse().unwrap())
 }
 
 /// Runs in a thread with a mount namespace of its own, with a root that has a node's directory with an
 /// image in it.
-fn on_a_node(test: impl FnOnce(&Path) + Send + 'static) {
+pub(crate) fn on_a_node(test: impl FnOnce(&Path) + Send + 'static) {
     if !rustix::process::geteuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "this test needs root");
         eprintln!("skipped: needs root to make mount namespaces");
         return;
     }
+    // Of the thread outside: the path has no meaning inside the image, where the other one ends.
+    let folder = tempfile::tempdir().unwrap();
+    let (root, image) = (folder.path().join("root"), folder.path().join("image"));
     let test = move || {
-        let folder = tempfile::tempdir().unwrap();
-        let (root, image) = (folder.path().join("root"), folder.path().join("image"));
         let node = node_of(&root);
         for directory in [&node, &image.join("old")] {
             create_dir_all(directory).unwrap();
@@ -78,8 +91,6 @@ fn on_a_node(test: impl FnOnce(&Path) + Send + 'static) {
         };
         write(node.join(NODE_FILE), serde_json::to_vec(&application).unwrap()).unwrap();
         test(&root);
-        // The folder's path has no meaning inside; the host's temporary directory is swept by others.
-        drop(folder);
     };
     std::thread::spawn(test).join().unwrap();
 }
@@ -91,7 +102,7 @@ fn run(script: &str) {
 fn failure(entry: Entry) -> String {
     match entry {
         Entry::Failed(sentence) => sentence,
-        other @ (Entry::None | Entry::Inside { .. }) => panic!("{other:?}"),
+        other @ (Entry::Unknown | Entry::None | Entry::Inside { .. }) => panic!("{other:?}"),
     }
 }
 
@@ -182,10 +193,9 @@ fn a_private_copy_of_the_mounts_enters_by_the_root_of_another_process() {
 #[test]
 fn no_image_costs_one_look() {
     let nowhere = Path::new("/nonexistent");
-    let unasked = || -> Result<TaskOf, String> { panic!("asked for nothing") };
     let started = Instant::now();
     for _ in 0..1000 {
-        assert_eq!(enter(nowhere, &Given::default(), || None, unasked), Entry::None);
+        assert_eq!(enter(nowhere, &Given::default(), &Fake(None, None)), Entry::None);
     }
     let one = started.elapsed() / 1000;
     assert!(one < Duration::from_micros(50), "{one:?}");
@@ -194,16 +204,16 @@ fn no_image_costs_one_look() {
 #[test]
 fn a_job_with_an_image_does_not_run_outside_of_it() {
     let nowhere = Path::new("/nonexistent");
-    let unasked = || -> Result<TaskOf, String> { panic!("asked for nothing") };
     let mut given = Given::default();
     given.take(OptionName::Image, "docker://ubuntu", None).unwrap();
-    let typed = failure(enter(nowhere, &given, || None, unasked));
+    let typed = failure(enter(nowhere, &given, &Fake(None, None)));
     assert!(typed.ends_with("library/ubuntu:latest, and this node was not given it"), "{typed}");
-    let of_variable = failure(enter(nowhere, &Given::default(), reference, unasked));
+    let of_variable = failure(enter(nowhere, &Given::default(), &Fake(None, Some(UBUNTU))));
     assert_eq!(of_variable, typed);
-    // A name of the catalog may be the node's own image.
+    // bootsrv has not booted this node, so it has no image at all of the catalog.
     given.take(OptionName::Image, "debian12", None).unwrap();
-    assert_eq!(enter(nowhere, &given, reference, unasked), Entry::None);
+    let name = failure(enter(nowhere, &given, &Fake(None, None)));
+    assert!(name.ends_with("the image debian12, and this node was not given it"), "{name}");
 }
 
 #[test]
@@ -217,7 +227,7 @@ fn where_bootsrv_says_that_there_is_none_only_what_was_typed_contradicts() {
     create_dir_all(&node).unwrap();
     set_permissions(&node, PermissionsExt::from_mode(0o700)).unwrap();
     let mut given = Given::default();
-    let enter = |given: &Given| enter(root.path(), given, reference, || Ok(TASK));
+    let enter = |given: &Given| enter(root.path(), given, &Fake(Some(TASK), Some(UBUNTU)));
     assert!(failure(enter(&given)).contains("was not given it"));
     write(node.join(NODE_NO_IMAGE_FILE), "").unwrap();
     assert_eq!(enter(&given), Entry::None);

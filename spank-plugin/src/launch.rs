@@ -2,8 +2,8 @@
 //! would drain the node.
 
 use crate::context::{Job, Process};
+use crate::enter::{Task, TaskOf};
 use crate::options::Given;
-use protocol::image_reference::ImageChoice;
 use protocol::job_env::{JOB_INSIDE, OptionVariables, SLURM_HET_SIZE};
 use protocol::job_options::OptionName;
 
@@ -23,18 +23,31 @@ pub(crate) fn tell_tasks(process: &dyn Process, job: &dyn Job, given: &Given) {
     }
 }
 
-/// The image the task's environment names: Slurm's copy of what the hooks were given, or, all that a step
-/// has, what the job's tasks were told. What a job around this one has left counts for nothing, nor
-/// does any of it in a heterogeneous job, whose components share one environment.
-pub(crate) fn image_of_variables(job: &dyn Job) -> Option<ImageChoice> {
-    let own = || job.task_of().ok().map(|task| task.job.to_string());
-    let inside = job.task_variable(JOB_INSIDE);
-    if job.task_variable(SLURM_HET_SIZE).is_some() || (inside.is_some() && inside != own()) {
-        return None;
+/// A task, seen through Slurm's handle.
+pub(crate) struct TaskOfJob<'a>(pub(crate) &'a dyn Job);
+
+impl Task for TaskOfJob<'_> {
+    fn of(&self) -> Result<TaskOf, String> {
+        self.0.task_of()
     }
-    let variables = OptionName::Image.variables();
-    let has = |name: &str| job.task_variable(name)?.parse().ok();
-    has(&job_copy(variables)).or_else(|| has(variables.job))
+
+    fn is_component(&self) -> bool {
+        is_set(self.0, SLURM_HET_SIZE)
+    }
+
+    /// Slurm's copy of what the hooks were given, or, all that a step has, what the job's tasks were told.
+    /// What a job around this one has left counts for nothing, nor does any of it in a heterogeneous
+    /// job, whose components share one environment.
+    fn image_of_variables(&self) -> Option<String> {
+        let own = || self.of().ok().map(|task| task.job.to_string());
+        let inside = self.0.task_variable(JOB_INSIDE);
+        if self.is_component() || (inside.is_some() && inside != own()) {
+            return None;
+        }
+        let variables = OptionName::Image.variables();
+        let has = |name: &str| self.0.task_variable(name).filter(|image| !image.is_empty());
+        has(&job_copy(variables)).or_else(|| has(variables.job))
+    }
 }
 
 fn is_set(job: &dyn Job, variable: &str) -> bool {

@@ -13,6 +13,8 @@ mod ffi;
 mod launch;
 mod launcher;
 mod options;
+#[cfg(test)]
+mod outside_tests;
 mod step;
 mod submit;
 mod task;
@@ -64,7 +66,11 @@ fn option(
         return bootsrv::print_choices(name, process, given);
     }
     let directory = if source == Source::Typed { process.directory() } else { None };
-    match given.take(name, text, directory.as_deref()) {
+    let taken = given.take(name, text, directory.as_deref());
+    if name == OptionName::Image {
+        given.unreadable_image = taken.is_err().then(|| text.to_owned());
+    }
+    match taken {
         Err(sentence) if source == Source::Typed => After::Refuse(sentence),
         _ => After::Continue,
     }
@@ -97,8 +103,7 @@ fn task_init_privileged(context: Context, job: &dyn Job, node_root: &Path, given
     if context == Context::Remote {
         // What stands if the rest does not come to its end.
         given.entry = Entry::Failed(format!("{} the task's start was cut off", options::PREFIX));
-        let variable = || launch::image_of_variables(job);
-        given.entry = enter::enter(node_root, given, variable, || job.task_of());
+        given.entry = enter::enter(node_root, given, &launch::TaskOfJob(job));
     }
 }
 
@@ -112,6 +117,10 @@ fn task_init(context: Context, process: &dyn Process, job: &dyn Job, given: &Giv
             }
         }
         Entry::Failed(sentence) if context == Context::Remote => After::EndTask(sentence.clone()),
-        Entry::None | Entry::Inside { .. } | Entry::Failed(_) => After::Continue,
+        Entry::Unknown if context == Context::Remote => After::EndTask(format!(
+            "{} Slurm did not let spank_bmc.so look for the job's image",
+            options::PREFIX
+        )),
+        Entry::Unknown | Entry::None | Entry::Inside { .. } | Entry::Failed(_) => After::Continue,
     }
 }

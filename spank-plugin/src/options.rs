@@ -62,6 +62,8 @@ pub(crate) struct Given {
     pub(crate) config: Option<PathBuf>,
     /// From the command line, a `#SBATCH` line, or on the node from the job.
     pub(crate) options: JobOptions,
+    /// On the node: an image that this plugin cannot read, although the one that submitted the job could.
+    pub(crate) unreadable_image: Option<String>,
     /// `--bmc-entrypoint=no` was given: the environment form does not count then.
     pub(crate) no_entrypoint: bool,
     /// Whether these are the options of a heterogeneous job's second component or a later one.
@@ -84,6 +86,11 @@ impl Given {
             self.no_entrypoint = !self.options.entrypoint;
         }
         Ok(())
+    }
+
+    /// The image, readable or not.
+    pub(crate) fn image(&self) -> Option<String> {
+        self.unreadable_image.clone().or_else(|| self.options.text(OptionName::Image))
     }
 
     /// Whether the option was given at all.

@@ -36,10 +36,16 @@ pub(crate) fn arrive(
             .map_err(|reason| format!("{PREFIX} cannot set {name}: {reason}"))?;
     }
     entry_point(&application.config, job)?;
-    if has("PMIX_NAMESPACE").is_some() && has_only_pmix_1(Path::new("/")) {
+    // Once a step.
+    if has("PMIX_RANK").as_deref() == Some("0")
+        && let Some(library) = old_pmix(Path::new("/"), &has("LD_LIBRARY_PATH").unwrap_or_default())
+    {
+        let version =
+            has("PMIX_VERSION").map(|version| format!(" ({version})")).unwrap_or_default();
         job.tell(&format!(
-            "{PREFIX} the image's libpmix is of PMIx 1, which cannot talk to this Slurm's; if the \
-             program hangs in MPI_Init, start it with srun --mpi=pmi2 or use a newer image"
+            "{PREFIX} the image's PMIx library, {library}, is older than PMIx 3 and may not understand \
+             this Slurm's{version}: if the program hangs or fails in MPI_Init, start it with srun \
+             --mpi=pmi2 or use a newer image"
         ));
     }
     Ok(())
@@ -145,13 +151,25 @@ fn pmix(has: &dyn Fn(&str) -> Option<String>) -> Vec<(String, String)> {
     .collect()
 }
 
-/// PMIx 1 has another wire format and another library name than all later ones, which understand
-/// each other.
-fn has_only_pmix_1(root: &Path) -> bool {
-    let folders =
+/// The file of the image's PMIx library, if it has only such as later servers need not understand: of the
+/// releases 1 and 2 not all do. Their files are `libpmix.so.1`, `libpmix.so.2.0.*` and `libpmix.so.2.1.*`.
+fn old_pmix(root: &Path, library_path: &str) -> Option<String> {
+    let usual =
         ["usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib", "usr/local/lib64", "usr/local/lib"];
-    let has = |file: &str| folders.iter().any(|folder| root.join(folder).join(file).exists());
-    has("libpmix.so.1") && !has("libpmix.so.2")
+    let named = library_path.split(':').map(|folder| folder.trim_start_matches('/'));
+    let folders = named.filter(|folder| !folder.is_empty()).chain(usual);
+    let links = folders.flat_map(|folder| {
+        ["libpmix.so.2", "libpmix.so.1"].map(|link| root.join(folder).join(link))
+    });
+    let files = links.filter_map(|link| std::fs::canonicalize(link).ok());
+    let names: Vec<String> =
+        files.filter_map(|file| Some(file.file_name()?.to_str()?.to_owned())).collect();
+    let is_old = |name: &String| {
+        ["libpmix.so.1", "libpmix.so.2.0.", "libpmix.so.2.1."]
+            .iter()
+            .any(|old| name.starts_with(old))
+    };
+    names.iter().all(is_old).then(|| names.first().cloned()).flatten()
 }
 
 #[cfg(test)]
@@ -276,12 +294,25 @@ mod tests {
             _ => None,
         };
         assert_eq!(pmix(&has), [("PMIX_MCA_psec".to_owned(), "munge,native".to_owned())]);
+    }
+
+    #[test]
+    fn an_old_pmix_library_is_told_by_its_file() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("usr/lib64");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("libpmix.so.1"), "").unwrap();
-        assert!(has_only_pmix_1(root.path()));
-        std::fs::write(folder.join("libpmix.so.2"), "").unwrap();
-        assert!(!has_only_pmix_1(root.path()));
+        let place = |folder: &str, file: &str, link: &str| {
+            let folder = root.path().join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(file), "").unwrap();
+            std::os::unix::fs::symlink(file, folder.join(link)).unwrap();
+        };
+        let old = |library_path: &str| old_pmix(root.path(), library_path);
+        assert_eq!(old(""), None);
+        place("opt/a", "libpmix.so.1.0.1", "libpmix.so.1");
+        assert_eq!(old(""), None);
+        assert_eq!(old("/none::/opt/a").as_deref(), Some("libpmix.so.1.0.1"));
+        place("usr/lib64", "libpmix.so.2.1.4", "libpmix.so.2");
+        assert_eq!(old("").as_deref(), Some("libpmix.so.2.1.4"));
+        place("opt/b", "libpmix.so.2.13.3", "libpmix.so.2");
+        assert_eq!(old("/opt/a:/opt/b"), None);
     }
 }

@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 #[derive(Default)]
-struct Fake {
+pub(crate) struct Fake {
     variables: RefCell<BTreeMap<String, String>>,
     hooks: RefCell<Vec<String>>,
     tasks: RefCell<Vec<String>>,
@@ -20,7 +20,7 @@ struct Fake {
 }
 
 impl Fake {
-    fn with(variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
         let fake = Self::default();
         // Nothing is there, so every check ends as an unchecked acceptance.
         fake.set_variable("BMC_CLIENT_CONFIG", Some("/nonexistent/client.toml"));
@@ -314,25 +314,6 @@ fn a_task_that_could_not_enter_ends_with_the_reason() {
     task_init_privileged(Context::Remote, &fake, Path::new("/nonexistent"), &mut given);
     assert_eq!(task_init(Context::Remote, &fake, &fake, &given), After::Continue);
     assert!(fake.tasks.borrow().is_empty());
-}
-
-#[test]
-fn a_choice_that_only_the_environment_has_keeps_a_task_from_running_outside() {
-    let image = "docker://r.io/x:1";
-    let ends = |variables: &[(&str, &str)]| {
-        let (fake, mut given) = (Fake::with(variables), Given::default());
-        task_init_privileged(Context::Remote, &fake, Path::new("/nonexistent"), &mut given);
-        matches!(task_init(Context::Remote, &fake, &fake, &given), After::EndTask(_))
-    };
-    // sbatch's environment form; a step of such a job; one from inside the image.
-    assert!(ends(&[("SLURM_SPANK_BMC_IMAGE", image)]));
-    assert!(ends(&[("BMC_IMAGE", image)]));
-    assert!(ends(&[("BMC_IMAGE", image), ("BMC_INSIDE", "7")]));
-    // Nothing; a node image; left by a job around this one; another component's.
-    assert!(!ends(&[]));
-    assert!(!ends(&[("BMC_IMAGE", "debian12")]));
-    assert!(!ends(&[("BMC_IMAGE", image), ("BMC_INSIDE", "6")]));
-    assert!(!ends(&[("BMC_IMAGE", image), ("SLURM_HET_SIZE", "2")]));
 }
 
 #[test]

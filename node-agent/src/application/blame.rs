@@ -1,6 +1,7 @@
 //! Whose fault a failed set-up is. What would be the same on every node, because the job, its image, the
 //! kernel or the site's servers make it so, holds the job; the node is spared, or a server that is down
-//! would drain one node after the other. What is left is the node's.
+//! would drain one node after the other. What is left is the node's: a broken one must not hold job
+//! after job.
 
 use crate::download;
 use crate::stack::NotMountable;
@@ -10,6 +11,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+/// The node has run out of something: memory, descriptors, mounts.
+const RAN_OUT: [Errno; 4] = [Errno::NOMEM, Errno::NOSPC, Errno::MFILE, Errno::NFILE];
+/// The kernel, which the job has chosen, has no such system call.
+const KERNEL_LACKS: [Errno; 1] = [Errno::NOSYS];
+
 /// Every node would fail so.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -17,19 +23,20 @@ pub(super) struct EveryNodes(pub(super) String);
 
 /// Whether bootsrv is to spare the node and hold the job.
 pub(super) fn spares_node(error: &Error) -> bool {
-    let is_everywhere =
-        error.is::<EveryNodes>() || error.is::<NotMountable>() || download::is_of_server(error);
-    is_everywhere && !ran_out(error)
+    let is_everywhere = error.is::<EveryNodes>()
+        || error.is::<NotMountable>()
+        || download::is_of_server(error)
+        || any(error, &KERNEL_LACKS);
+    is_everywhere && !any(error, &RAN_OUT)
 }
 
-/// Whether the node has run out of something: memory, descriptors, mounts.
-fn ran_out(error: &Error) -> bool {
+fn any(error: &Error, wanted: &[Errno]) -> bool {
     error.chain().any(|cause| {
         let found = match cause.downcast_ref::<std::io::Error>() {
             Some(error) => Errno::from_io_error(error),
             None => cause.downcast_ref().copied(),
         };
-        matches!(found, Some(Errno::NOMEM | Errno::NOSPC | Errno::MFILE | Errno::NFILE))
+        found.is_some_and(|found| wanted.contains(&found))
     })
 }
 
@@ -69,6 +76,9 @@ mod tests {
         let full = std::io::Error::from_raw_os_error(28);
         assert!(!spares_node(&Error::from(full).context(EveryNodes("x".into()))));
         assert!(!spares_node(&anyhow!("no loop device stayed free")));
+        let plain =
+            |error: Errno| spares_node(&Error::from(error).context("restricting the mount"));
+        assert!(plain(Errno::NOSYS) && !plain(Errno::INVAL) && !plain(Errno::IO));
     }
 
     #[test]

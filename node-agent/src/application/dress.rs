@@ -10,7 +10,7 @@ use super::tree::{Limits, bind};
 use super::user::User;
 use crate::console::say;
 use crate::files::Root;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use protocol::application::{
     ApplicationPlan, BindMount, NODE_ROOT_DIRECTORY, SLURM_COMMANDS_DIRECTORY,
 };
@@ -45,7 +45,9 @@ pub(super) fn dress(
     node: &NodeFacts,
     stage: &Path,
 ) -> Result<()> {
-    image.write(&files(image, node.user.as_ref())?)?;
+    files(image, node.user.as_ref())
+        .and_then(|files| image.write(&files))
+        .context(EveryNodes("the image's /etc".into()))?;
     if node.slurm_commands.is_some() {
         let root = open("/")?;
         bind(
@@ -67,7 +69,7 @@ pub(super) fn dress(
     }
     for mount in &plan.mounts {
         asked(image, mount, node.user.as_ref(), stage)
-            .with_context(|| format!("the mount {mount}"))?;
+            .with_context(|| EveryNodes(format!("the mount {mount}")))?;
     }
     Ok(())
 }
@@ -136,11 +138,9 @@ fn asked(image: &Root, mount: &BindMount, user: Option<&User>, stage: &Path) -> 
     let BindMount { source: path, target: at, read_only } = mount;
     let user = user.context("the node does not know the user who asks for it")?;
     let source = user.act_as(|| open_of_user(path))?.map_err(|error| match error {
-        Errno::NOENT => EveryNodes(format!("the node has no {path}")),
-        Errno::ACCESS | Errno::PERM => {
-            EveryNodes(format!("the user may not enter {path} on the node"))
-        }
-        other => EveryNodes(format!("{path} of the node cannot be opened: {other}")),
+        Errno::NOENT => anyhow!("the node has no {path}"),
+        Errno::ACCESS | Errno::PERM => anyhow!("the user may not enter {path} on the node"),
+        other => anyhow!("{path} of the node cannot be opened: {other}"),
     })?;
     let limits = if *read_only { Limits::ReadOnly } else { Limits::NoDevices };
     bind(&source, target::open(image, at, target::kind_of(&source)?)?, limits)?;
@@ -184,4 +184,25 @@ fn hide(image: &Root, from: &Path, at: &str, stage: &Path) -> Result<()> {
 
 fn descriptor(place: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", place.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::blame::spares_node;
+    use super::*;
+
+    #[test]
+    fn what_the_node_lacks_is_its_fault_and_what_the_image_lacks_is_the_jobs() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let image = Root::open(root.path()).unwrap();
+        let blame = |source, at| {
+            let error = one(&image, source, at, Limits::NoDevices).unwrap_err();
+            (spares_node(&error), format!("{error:#}"))
+        };
+        let (spares, text) = blame("/nonexistent", "/x");
+        assert!(!spares && text.contains("opening /nonexistent of the node"), "{text}");
+        let (spares, text) = blame("/usr", "/file/x");
+        assert!(spares && text.contains("the image has no place for /file/x"), "{text}");
+    }
 }

@@ -69,8 +69,8 @@ fn check_memory(layers: &[&ArtifactRef], available_kib: u64) -> Result<()> {
     let needed_kib = layers.iter().map(|layer| layer.bytes).sum::<u64>() / 1024 + RESERVE_KIB;
     if available_kib > 0 && needed_kib > available_kib {
         bail!(EveryNodes(format!(
-            "the application image needs {} MiB of the node's memory, only {} MiB are available: \
-             --bmc-root=nfs needs none",
+            "the application image needs {} MiB of the node's memory, only {} MiB are available \
+             (--bmc-root=nfs, where the site offers it, needs none)",
             needed_kib >> 10,
             available_kib >> 10
         )));
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the application image needs 1088 MiB of the node's memory, only 1024 MiB are \
-             available: --bmc-root=nfs needs none"
+             available (--bmc-root=nfs, where the site offers it, needs none)"
         );
     }
 }

@@ -20,7 +20,7 @@ use crate::console::{Complaint, say};
 use crate::download;
 use crate::report::Reporter;
 use crate::server::{Application, Server, is_refused};
-use crate::slurmd::Slurmd;
+use crate::slurmd::{self, Slurmd};
 use anyhow::{Context as _, Result, bail};
 pub(crate) use namespace::declare_none;
 use protocol::application::{ApplicationPlan, ImageConfig, NODE_FILE_BYTES_MAX, NodeApplication};
@@ -31,10 +31,14 @@ use std::sync::mpsc::Receiver;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long errors are put up with: bootsrv is restarted.
+/// How long errors are put up with before the first answer: bootsrv is restarted.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two questions, plus as much again by chance: many nodes ask.
-const POLL_MILLISECONDS: u64 = 200;
+/// Between two questions, at least and at most, plus as much again by chance: many nodes ask.
+const POLL: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(3)];
+/// A wait is made longer by at most this part of it, on average one and a half times that.
+const POLL_PART: u32 = 16;
+/// What takes the tasks into the image, in slurmd's plugins.
+const PLUGIN: &str = "spank_bmc.so";
 /// Most variables an image sets.
 const VARIABLES_MAX: usize = 1024;
 
@@ -49,12 +53,12 @@ struct NodeFacts {
     slurm_commands: Option<PathBuf>,
 }
 
-/// Sets the image up in the background. `slurmd` says when slurmd runs: then the node's mounts are there
-/// and its names can be looked up. `failed` ends the boot.
+/// Sets the image up in the background. `slurmd` says when slurmd runs, with its process id: then the
+/// node's mounts are there and its names can be looked up. `failed` ends the boot.
 pub(crate) fn start(
     server: Arc<Server>,
     reporter: Arc<Reporter>,
-    slurmd: Receiver<()>,
+    slurmd: Receiver<u32>,
     failed: impl FnOnce(BootFailure) + Send + 'static,
 ) {
     thread::spawn(move || match set_up(&server, slurmd) {
@@ -69,7 +73,7 @@ pub(crate) fn start(
     });
 }
 
-fn set_up(server: &Server, slurmd: Receiver<()>) -> Result<Option<String>> {
+fn set_up(server: &Server, slurmd: Receiver<u32>) -> Result<Option<String>> {
     let Some(plan) = wait_for_plan(|| server.application())? else {
         declare_none()?;
         return Ok(None);
@@ -81,24 +85,25 @@ fn set_up(server: &Server, slurmd: Receiver<()>) -> Result<Option<String>> {
     let fetch = |layer: &ArtifactRef, file: &Path| download::fetch(server, layer, file);
     let of_thread = &plan;
     let namespace = namespace::build(&plan, &fetch, move || {
-        slurmd.recv().context("waiting for slurmd")?;
-        look_at_node(of_thread)
+        look_at_node(of_thread, slurmd.recv().context("waiting for slurmd")?)
     })?;
     namespace::pin(&namespace, &for_plugin)?;
     let (count, ms) = (plan.layers.len(), begin.elapsed().as_millis());
     Ok(Some(format!("application image {} ready: {count} layer(s), {ms} ms", plan.reference)))
 }
 
-/// Asks until bootsrv has an answer. It may say "not yet" for as long as it likes.
+/// Asks until bootsrv has an answer. It may say "not yet" for as long as it likes, and be away in between:
+/// it is bootsrv that ends a wait.
 fn wait_for_plan(mut ask: impl FnMut() -> Result<Application>) -> Result<Option<ApplicationPlan>> {
     let mut complaint = Complaint::default();
-    let mut last_answer = Instant::now();
+    let begin = Instant::now();
+    let mut has_answered = false;
     loop {
         match ask() {
             Ok(Application::Plan(plan)) => return Ok(Some(*plan)),
             Ok(Application::None) => return Ok(None),
-            Ok(Application::NotYet) => last_answer = Instant::now(),
-            Err(error) if is_refused(&error) || last_answer.elapsed() >= PATIENCE => {
+            Ok(Application::NotYet) => has_answered = true,
+            Err(error) if is_over(&error, has_answered, begin.elapsed()) => {
                 // If it hears of this, the node could reach it, and it has nothing to say to any node.
                 return Err(error.context(EveryNodes("bootsrv does not say which".into())));
             }
@@ -106,23 +111,41 @@ fn wait_for_plan(mut ask: impl FnMut() -> Result<Application>) -> Result<Option<
         }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // Nodes started together do not have the same microsecond.
-        let chance = u64::from(now.subsec_micros()) % (POLL_MILLISECONDS + 1);
-        sleep(Duration::from_millis(POLL_MILLISECONDS + chance));
+        sleep(pause(begin.elapsed(), now.subsec_micros() % 1000));
     }
 }
 
-fn look_at_node(plan: &ApplicationPlan) -> Result<NodeFacts> {
+fn is_over(error: &anyhow::Error, has_answered: bool, waited: Duration) -> bool {
+    is_refused(error) || (!has_answered && waited >= PATIENCE)
+}
+
+/// Until the next question, after so long a wait; `chance` is below 1000.
+fn pause(waited: Duration, chance: u32) -> Duration {
+    let [least, most] = POLL;
+    let pause = (waited / POLL_PART).clamp(least, most);
+    pause + pause * chance / 1000
+}
+
+/// `seen`: slurmd's process id.
+fn look_at_node(plan: &ApplicationPlan, seen: u32) -> Result<NodeFacts> {
     let user = user::look_up(plan.uid)?;
     if user.is_none() {
         say(format_args!("the node knows no user {} ({})", plan.uid, plan.user));
     }
-    let slurmd = Slurmd::running();
+    let slurmd = Slurmd::running(seen);
+    let spool_directory = slurmd.spool_directory();
+    if !slurmd::loads(seen, PLUGIN) {
+        bail!(EveryNodes(format!(
+            "the node's slurmd has not loaded {PLUGIN}, and tasks would run outside of the image: the \
+             node image lacks the plugin, or one for its release of Slurm, or its line in plugstack.conf"
+        )));
+    }
     let slurm_commands = slurmd.commands_directory(&node_program::PATH);
     if let Some(directory) = &slurm_commands {
         commands::offer(directory, Path::new("/proc/self/exe"))
             .context("offering Slurm's commands")?;
     }
-    Ok(NodeFacts { user, spool_directory: slurmd.spool_directory(), slurm_commands })
+    Ok(NodeFacts { user, spool_directory, slurm_commands })
 }
 
 /// What the plugin reads for every task, so it must be short. Slurm looks through all variables for each

@@ -4,7 +4,7 @@
 //! and whatever goes wrong half way is gone with the thread. Its life is the kernel's reference count:
 //! the pin, and every process inside.
 
-use super::blame::{EveryNodes, within};
+use super::blame::within;
 use super::{NodeFacts, dress, layers};
 use crate::download::Fetch;
 use crate::files::Root;
@@ -72,7 +72,7 @@ fn build_here(
     let (node, plan, at) = (node()?, plan.clone(), root.clone());
     within(STEP, "showing the node's directories in the image", move || {
         dress::dress(&Root::open(&at)?, &plan, &node, Path::new(STAGE))
-            .with_context(|| EveryNodes(format!("{} cannot be set up", plan.reference)))
+            .with_context(|| format!("{} cannot be set up", plan.reference))
     })?;
     let namespace = File::open("/proc/thread-self/ns/mnt")?;
     pivot(&root).context("changing the root")?;

@@ -3,6 +3,7 @@
 //! The image is hostile: the kernel resolves every path inside it, and nothing is ever made or removed
 //! in what was mounted before, because that is the node's.
 
+use super::blame::EveryNodes;
 use crate::files::{Root, parts};
 use anyhow::{Context as _, Result, bail};
 use rustix::fd::OwnedFd;
@@ -21,8 +22,14 @@ pub(super) enum Kind {
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 /// Opens `path` of the image as a place (`O_PATH`). Links on the way are followed inside the image;
-/// what stands at the end and is of another kind, a link for example, is replaced.
+/// what stands at the end and is of another kind, a link for example, is replaced. Where that cannot be
+/// done, the image makes it so.
 pub(super) fn open(image: &Root, path: &str, kind: Kind) -> Result<OwnedFd> {
+    open_here(image, path, kind)
+        .with_context(|| EveryNodes(format!("the image has no place for {path}")))
+}
+
+fn open_here(image: &Root, path: &str, kind: Kind) -> Result<OwnedFd> {
     let own = fstat(image.resolve("/", OFlags::PATH)?)?.st_dev;
     let is_own = |place: &OwnedFd| fstat(place).is_ok_and(|stat| stat.st_dev == own);
     let all = parts(path)?;

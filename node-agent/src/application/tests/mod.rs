@@ -5,7 +5,7 @@ pub(crate) mod node;
 use super::blame::spares_node;
 use super::namespace::{build, pin, tear_down};
 use super::user::User;
-use super::{NodeFacts, commands, declare_none, for_plugin, wait_for_plan};
+use super::{NodeFacts, commands, declare_none, for_plugin, is_over, pause, wait_for_plan};
 use crate::server::Application;
 use node::{ALICE, Layer, enter, layer, loops_of, on_a_node, plan, run, time_to_enter};
 use protocol::application::{
@@ -72,6 +72,24 @@ fn bootsrv_is_asked_until_it_has_an_answer() {
     let found = wait_for_plan(|| answers.pop().unwrap()).unwrap().unwrap();
     assert_eq!(found.job, JobId(42));
     assert!(wait_for_plan(|| Ok(Application::None)).unwrap().is_none());
+}
+
+#[test]
+fn bootsrv_may_be_away_once_it_has_answered() {
+    let away = anyhow::anyhow!("connection refused");
+    let [minute, hour] = [60, 3600].map(Duration::from_secs);
+    assert!(!is_over(&away, false, minute.saturating_sub(Duration::from_secs(1))));
+    assert!(is_over(&away, false, minute));
+    assert!(!is_over(&away, true, hour));
+}
+
+#[test]
+fn who_waits_long_asks_seldom() {
+    for (waited, least, most) in [(0, 200, 400), (16, 1000, 2000), (600, 3000, 6000)] {
+        let of = |chance| pause(Duration::from_secs(waited), chance).as_millis();
+        assert_eq!(of(0), least);
+        assert!((most - 10..=most).contains(&of(999)), "{waited} s: {}", of(999));
+    }
 }
 
 #[test]
@@ -156,6 +174,9 @@ fn the_pin_holds_the_namespace_and_a_tear_down_leaves_nothing() {
 fn set_user_id_programs_and_device_files_of_the_image_are_harmless() {
     on_a_node(|| {
         let image = layer("rights", |root| {
+            fs::create_dir(root.join("etc")).unwrap();
+            let other_root = "alice:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\n";
+            fs::write(root.join("etc/passwd"), other_root).unwrap();
             fs::set_permissions(root.join("app"), Permissions::from_mode(0o6755)).unwrap();
             let null = rustix::fs::makedev(1, 3);
             let mode = Mode::from_raw_mode(0o666);
@@ -164,6 +185,8 @@ fn set_user_id_programs_and_device_files_of_the_image_are_harmless() {
         let namespace = set_up(&[image], &[]).unwrap();
         enter(&namespace, || {
             assert_eq!(fs::metadata("/app").unwrap().mode() & 0o7777, 0o6755);
+            let passwd = fs::read_to_string("/etc/passwd").unwrap();
+            assert!(passwd.starts_with("alice:x:2001:2001:"), "{passwd}");
             assert_eq!(run(&["uid"]), "2001 2001");
             assert_eq!(run(&["write", "/null"]), "Permission denied");
             assert_eq!(run(&["write", "/dev/null"]), "ok");
@@ -244,6 +267,18 @@ fn what_cannot_be_set_up_is_the_jobs_fault_and_leaves_nothing() {
         // It would be a descriptor of the agent's own.
         check("magic", &none, &["/proc/self/cwd:/x"], "/proc/self/cwd of the node");
         check("closed", &none, &["/mnt/closed/in:/x"], "may not enter /mnt/closed/in");
+        // Links that only the kernel can follow, and that would lead out of the image.
+        let link = |to: &'static str, name: &'static str| {
+            move |root: &Path| symlink(to, root.join(name)).unwrap()
+        };
+        check("magic-home", &link("/proc/1/root/home", "home"), &[], "no place for /home/alice");
+        check("magic-var", &link("/proc/self/root/var", "var"), &[], "no place for /var/tmp");
+        check(
+            "magic-place",
+            &link("/proc/self/cwd", "d"),
+            &["/mnt/data:/d/x"],
+            "no place for /d/x",
+        );
         check("in-home", &none, &["/mnt/data:/home/alice/x/y"], "/home/alice/x");
         assert!(!Path::new("/home/alice/x").exists());
         assert_eq!(fs::read_to_string("/proc/thread-self/mountinfo").unwrap(), before);
