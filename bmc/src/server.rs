@@ -38,6 +38,8 @@ pub(crate) trait Server {
     fn prepared_image(&self, digest: &Digest) -> anyhow::Result<ApplicationImageView>;
     /// Has an image prepared: sends a file's bytes, or the user's login for the registry, along.
     fn pull(&self, image: &ImageReference) -> anyhow::Result<PreparationView>;
+    /// The user's own pull of an image ends.
+    fn cancel_pull(&self, image: &ImageReference) -> anyhow::Result<()>;
     /// How far the image of that digest is.
     fn preparation(&self, digest: &Digest) -> anyhow::Result<PreparationView>;
     /// Forgets a prepared image.

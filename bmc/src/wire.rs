@@ -113,6 +113,11 @@ impl Server for Bootsrv {
         Ok(self.client.pull(&PullRequest { reference, credential })?)
     }
 
+    fn cancel_pull(&self, image: &ImageReference) -> anyhow::Result<()> {
+        let reference = image.clone();
+        Ok(self.client.cancel_pull(&PullRequest { reference, credential: None })?)
+    }
+
     fn preparation(&self, digest: &Digest) -> anyhow::Result<PreparationView> {
         Ok(self.client.preparation(digest)?)
     }

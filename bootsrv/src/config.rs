@@ -101,8 +101,8 @@ pub struct Limits {
     pub boot_seconds: u32,
     /// From the agent's first report to slurmd's registration. Seconds.
     pub register_seconds: u32,
-    /// From a node's registration, or from when the application image is prepared if that is later,
-    /// to the image being set up on the node. Seconds.
+    /// Longest time a registered node waits for bytes of its job's application image, once that is
+    /// prepared, or takes to set it up after the last of them. Seconds.
     pub image_seconds: u32,
     /// For a power command to show its effect. Seconds.
     pub power_seconds: u32,

@@ -117,7 +117,8 @@ async fn serve(config: Arc<Config>) -> Result<()> {
 
     let senders = Arc::new(Senders::new(config.application_images.site.uploads_at_once));
     let app = App { engine, hub, site, slurm_uid, senders, upload_dir };
-    listen(&config, app, &identity).await
+    listen(&config, app, &identity).await?;
+    Ok(store.end_preparations()?)
 }
 
 /// Serves both doors until a signal ends the program. Nothing is lost by a harder end.

@@ -55,6 +55,8 @@ pub const IMAGES: &str = "/v1/images";
 pub const APPLICATION_IMAGES: &str = "/v1/application-images";
 /// `GET …/{digest}` → [`PreparationView`]: how far the image of that digest is.
 pub const PREPARATIONS: &str = "/v1/application-images/preparations";
+/// `POST` [`PullRequest`] → `null`: the caller does not want it any more.
+pub const CANCEL_PULL: &str = "/v1/application-images/cancel";
 /// `POST` [`CollectRequest`] (admin) → [`Collected`]: removes images nobody has used for long.
 pub const COLLECT: &str = "/v1/application-images/gc";
 /// `GET …/{sha256}` → [`UploadView`], or `null`: bootsrv does not have these bytes. `PUT …/{sha256}`
@@ -269,8 +271,14 @@ impl NodeDefinition {
     /// IPv4 addresses mapped into IPv6.
     #[must_use]
     pub fn is_at(&self, from: IpAddr) -> bool {
+        self.ip() == Some(from.to_canonical())
+    }
+
+    /// Its address without the length of the network; `None`: it is no address.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
         let own = self.address.split('/').next().and_then(|own| own.parse::<IpAddr>().ok());
-        own.is_some_and(|own| own.to_canonical() == from.to_canonical())
+        own.map(|own| own.to_canonical())
     }
 }
 

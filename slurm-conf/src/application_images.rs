@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Every key of the section.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "root",
     "nfs",
     "mounts",
@@ -18,6 +18,7 @@ const KEYS: [&str; 25] = [
     "prepare_seconds",
     "upload_bytes",
     "upload_bytes_per_user",
+    "uploads_at_once",
     "upload_days",
     "credentials_file",
     "architecture",
@@ -89,7 +90,7 @@ pub fn wrong(section: &toml::Table, partitions: &[&str]) -> Vec<Wrong> {
     found.mounts();
     found.rules(partitions);
     found.registries();
-    for key in ["tries", "prepare_seconds", "pull_seconds", "layers_max"] {
+    for key in ["tries", "prepare_seconds", "pull_seconds", "layers_max", "uploads_at_once"] {
         if found.get::<u32>(key) == Some(0) {
             found.add(key, "is 0: no image could be had", format!("{key} = N, 1 or more"));
         }

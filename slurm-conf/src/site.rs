@@ -230,7 +230,7 @@ pub struct Timeouts {
     pub power_seconds: u32,
     /// For an application image to be pulled and converted, beside the boot.
     pub prepare_seconds: u32,
-    /// From the registration, or from there, to the image being set up on the node.
+    /// Without a byte of the image on a registered node, or from the last one to its being set up.
     pub image_seconds: u32,
     /// Starts of a job on faulty nodes before it is held.
     pub tries_max: u32,

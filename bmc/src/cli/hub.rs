@@ -78,12 +78,16 @@ Examples:
 Examples:
   bmc image pull docker://ubuntu:24.04
   bmc image pull sif:tools.sif
+  bmc image pull --cancel docker://ubuntu:24.04
 
 A registry is asked with your login in ~/.docker/config.json. Ctrl-C stops the watching, not the
-pull.")]
+pull; that goes on for a day at most.")]
     Pull {
         /// docker://…, oci:, oci-archive:, docker-archive:, sif:, squashfs: or dir:
         reference: String,
+        /// End a pull of yours that is under way; jobs that wait for the image get it all the same
+        #[arg(long)]
+        cancel: bool,
         #[command(flatten)]
         json: Json,
     },

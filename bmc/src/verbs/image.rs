@@ -44,7 +44,12 @@ pub(crate) fn run<S: Server>(
             output::show(args.json, &lists, |all| image_text::list(&all.catalog, &all.prepared))
         }
         ImageVerb::Show { image, json } => show(&image, json.json, &connect()?),
-        ImageVerb::Pull { reference, json } => {
+        ImageVerb::Pull { reference, cancel: true, .. } => {
+            let reference = parse(&reference)?;
+            connect()?.cancel_pull(&reference)?;
+            Ok(format!("image {reference} is no longer pulled for you\n"))
+        }
+        ImageVerb::Pull { reference, json, .. } => {
             let server = connect()?;
             let (_, digest) = pull(&parse(&reference)?, &server)?;
             output::show(json.json, &server.prepared_image(&digest)?, image_text::prepared)

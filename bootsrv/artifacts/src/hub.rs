@@ -279,11 +279,6 @@ pub(crate) struct Change<'a> {
 
 impl Change<'_> {
     /// Takes a finished file of a scratch directory in.
-    pub(crate) fn adopt(&self, file: &Path) -> Result<ArtifactRef, HubError> {
-        Ok(self.hub.store.adopt(file)?)
-    }
-
-    /// Takes a file in that is hashed and on the disk already: nobody waits for this change that long.
     pub(crate) fn publish(&self, sealed: Sealed) -> Result<ArtifactRef, HubError> {
         Ok(self.hub.store.publish_sealed(sealed)?)
     }
@@ -334,13 +329,16 @@ fn layers(directory: &Path) -> Result<Vec<ArtifactRef>, HubError> {
     Ok(layers)
 }
 
+/// How the names of files begin that are written and have no name of their own yet.
+pub const BEGUN: &str = ".new-";
+
 /// Writes a file as a whole: the new content is on the disk before it has the name.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(parent)?;
+    let mut file = tempfile::Builder::new().prefix(BEGUN).tempfile_in(parent)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
@@ -356,7 +354,7 @@ mod tests {
         let file = scratch.join("squashfs");
         fs::write(&file, content).unwrap();
         let change = hub.change().unwrap();
-        let squashfs = change.adopt(&file).unwrap();
+        let squashfs = change.publish(Store::seal(&file).unwrap()).unwrap();
         let image = Image::node(name.parse().unwrap(), squashfs, vec!["/sbin/init".into()]);
         change.put(&image).unwrap();
         image

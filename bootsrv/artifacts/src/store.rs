@@ -95,7 +95,7 @@ impl Store {
         self.path(digest).is_file()
     }
 
-    /// A working directory on the store's own file system, so that [`Self::adopt`] can rename.
+    /// A working directory on the store's own file system, so that [`Self::publish_sealed`] can rename.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -118,16 +118,8 @@ impl Store {
         Ok((digest, bytes))
     }
 
-    /// Stores a finished file of a [`Self::scratch`] directory by renaming it.
-    ///
-    /// # Errors
-    /// As [`Self::add_file`]; the file stays where it was.
-    pub fn adopt(&self, path: &Path) -> Result<ArtifactRef, StoreError> {
-        self.publish_sealed(Self::seal(path)?)
-    }
-
-    /// The slow part of [`Self::adopt`], for those who hold a lock during the rest: hashes a finished
-    /// file, and waits until it is on the disk.
+    /// Hashes a finished file of a [`Self::scratch`] directory, and waits until it is on the disk: the slow
+    /// part of storing it, for which no lock is needed.
     ///
     /// # Errors
     /// When it cannot be read or flushed, or is too large.
@@ -139,7 +131,7 @@ impl Store {
         Ok(Sealed { path: path.to_owned(), file, artifact: ArtifactRef { sha256, bytes } })
     }
 
-    /// The quick part of [`Self::adopt`].
+    /// Stores it by renaming it: the quick part.
     ///
     /// # Errors
     /// When the file cannot be renamed; it stays where it was.

@@ -4,10 +4,11 @@
 use crate::transport::percent_encoded;
 use crate::{Client, ClientError};
 use protocol::api::{
-    APPLICATION_IMAGES, ApplicationImageView, CATALOG, CHECK, COLLECT, Catalog, CheckRequest,
-    Checked, CollectRequest, Collected, ENERGY, IMAGES, ImageImport, ImageView, JOBS, JobRequest,
-    JobView, KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView, NodesRequest,
-    PREPARATIONS, PowerAction, PowerRequest, PullRequest, REBOOT, RESUME, RESUME_FAIL, SUSPEND,
+    APPLICATION_IMAGES, ApplicationImageView, CANCEL_PULL, CATALOG, CHECK, COLLECT, Catalog,
+    CheckRequest, Checked, CollectRequest, Collected, ENERGY, IMAGES, ImageImport, ImageView, JOBS,
+    JobRequest, JobView, KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView,
+    NodesRequest, PREPARATIONS, PowerAction, PowerRequest, PullRequest, REBOOT, RESUME,
+    RESUME_FAIL, SUSPEND,
 };
 use protocol::application::PreparationView;
 use protocol::energy::JobEnergy;
@@ -264,6 +265,14 @@ impl Client {
     /// As every call.
     pub fn pull(&self, request: &PullRequest) -> Result<PreparationView, ClientError> {
         self.with_body("POST", APPLICATION_IMAGES, request)
+    }
+
+    /// The caller's own pull of an image ends.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn cancel_pull(&self, request: &PullRequest) -> Result<(), ClientError> {
+        self.without_answer("POST", CANCEL_PULL, Some(request))
     }
 
     /// How far the image of that digest is.

@@ -4,6 +4,7 @@
 //! The file is named by its digest ([`file_name`]) and survives an interruption; the reader sees its end only when
 //! the whole of it has the digest.
 
+use crate::error::PrepareError;
 use protocol::names::Digest;
 use sha2::{Digest as _, Sha256};
 use std::fs::{File, OpenOptions};
@@ -53,6 +54,8 @@ impl Growth {
 pub(crate) enum BlobError {
     /// The file cannot be written or read.
     File(PathBuf, io::Error),
+    /// The disk is full.
+    Full(PrepareError),
     /// The whole of it has another digest; the file is removed.
     Digest {
         /// A part of it was there before this try.

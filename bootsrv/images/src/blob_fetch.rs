@@ -2,6 +2,7 @@
 //! progress.
 
 use crate::blob::{BlobError, BlobWriter};
+use crate::prepare_room::{Disk, Floor};
 use crate::progress::Progress;
 use crate::registry::manifest::Descriptor;
 use crate::registry::{BlobStream, Failure, Refused, Session, Trial};
@@ -35,6 +36,7 @@ pub(crate) struct Fetch<'a> {
     pub(crate) progress: &'a Progress,
     /// Where its place is from: nobody keeps one while he waits for a registry to be asked again.
     pub(crate) slots: &'a Slots,
+    pub(crate) disk: &'a Disk,
 }
 
 impl Fetch<'_> {
@@ -94,7 +96,8 @@ impl Fetch<'_> {
             Err(refused) => return Ok((kept, Err(refused))),
         };
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-        let writing = tokio::task::spawn_blocking(move || write(kept, receiver));
+        let floor = self.disk.floor();
+        let writing = tokio::task::spawn_blocking(move || write(kept, receiver, floor));
         let mut sink = Sink { sender: &sender, progress: self.progress, at, size: self.blob.size };
         let pumped = pump(&mut stream, &mut sink).await;
         drop(sender);
@@ -162,8 +165,10 @@ async fn pump(stream: &mut BlobStream<'_>, sink: &mut Sink<'_>) -> Result<(), Fa
 fn write<H>(
     (mut writer, held): (BlobWriter, H),
     mut chunks: mpsc::Receiver<Bytes>,
+    mut floor: Floor,
 ) -> Result<(BlobWriter, H), BlobError> {
     while let Some(chunk) = chunks.blocking_recv() {
+        floor.wrote(chunk.len()).map_err(BlobError::Full)?;
         writer.write(&chunk)?;
     }
     Ok((writer, held))

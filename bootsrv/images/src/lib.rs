@@ -24,6 +24,7 @@ pub mod shelf;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod unfinished;
 
 pub use credentials::Credential;
 pub use error::{Blame, PrepareError};

@@ -11,6 +11,7 @@ use crate::progress::Progress;
 use crate::registry::{Pace, Registries};
 use crate::settings::Settings;
 use crate::shelf::Shelf;
+use crate::unfinished;
 use artifacts::store::Store;
 use jiff::Timestamp;
 use protocol::image_reference::{DockerReference, ImageReference};
@@ -18,7 +19,7 @@ use protocol::names::Digest;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -108,6 +109,14 @@ impl Images {
         self.inner.workshop.disk.on_full(Box::new(make_room));
     }
 
+    /// Removes unfinished blobs that nobody came back for; gives their bytes.
+    ///
+    /// # Errors
+    /// When their directory or a file cannot be used.
+    pub fn remove_unfinished(&self) -> std::io::Result<u64> {
+        self.inner.workshop.unfinished.clean(unfinished::AGE_MAX, SystemTime::now())
+    }
+
     /// What is prepared.
     #[must_use]
     pub fn shelf(&self) -> &Shelf {
@@ -182,7 +191,7 @@ impl Inner {
             return Err(PrepareError::site("it is not pinned to a content"));
         };
         let now = now_unix_ns();
-        if let Some(ready) = self.workshop.ready(digest, now).await? {
+        if let Some(ready) = self.workshop.ready(request.reference.clone(), digest, now).await? {
             return Ok(ready);
         }
         let parts = match &request.reference {

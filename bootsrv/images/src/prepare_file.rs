@@ -95,7 +95,12 @@ async fn one(
     workshop.require_room(layer.bytes).await?;
     let (told, packed, opened) = (progress.clone(), Arc::<Packed>::default(), layer.clone());
     let hashed = diff_id.map(|_| packed.clone());
-    let open = move || Ok(Watched { archive: opened.open()?, progress: Some(told), stop, hashed });
+    let disk = workshop.disk.clone();
+    let open = move || {
+        // Others may have had the room since; and a part of a file may be copied.
+        disk.require(opened.bytes)?;
+        Ok(Watched { archive: opened.open()?, progress: Some(told), stop, hashed })
+    };
     let converted = workshop.convert(open, diff_id, budget).await?;
     if let (Some(diff_id), Some(blob)) = (diff_id, packed.digest()) {
         workshop.note_blob(diff_id, blob).await?;

@@ -3,7 +3,7 @@
 use crate::blob::{self, BlobError, BlobWriter, Stop};
 use crate::blob_fetch::{Fetch, FetchError};
 use crate::error::{Blame, PrepareError};
-use crate::prepare_room::{Budget, Disk};
+use crate::prepare_room::{AboveFloor, Budget, Disk};
 use crate::prepared::{PreparedImage, PreparedLayer};
 use crate::progress::Progress;
 use crate::registry::Session;
@@ -11,20 +11,20 @@ use crate::registry::manifest::Descriptor;
 use crate::settings::Settings;
 use crate::shelf::Shelf;
 use crate::turns::{Slots, Turns};
+use crate::unfinished::Unfinished;
 use protocol::application::ImageConfig;
+use protocol::image_reference::ImageReference;
 use protocol::names::Digest;
+use sha2::{Digest as _, Sha256};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 
 /// Below the state directory: blobs on their way, named by their digest.
 const BLOBS: &str = "blobs";
-/// An unfinished blob that nobody went on with for so long is removed at the next start.
-const BLOB_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What all preparations share.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub(crate) struct Workshop {
     pub(crate) shelf: Shelf,
     pub(crate) settings: Arc<Settings>,
     pub(crate) disk: Disk,
-    blobs: PathBuf,
+    pub(crate) unfinished: Unfinished,
     downloads: Slots,
     conversions: Arc<Semaphore>,
     /// Those of [`Self::conversions`] that layers on their way may have: not the last one.
@@ -40,8 +40,6 @@ pub(crate) struct Workshop {
     /// By registry and diff id: a layer that two images share. Of another registry it is another one,
     /// because that one may be slow.
     layers: Turns<(String, Digest)>,
-    /// By name: a file that is written.
-    files: Turns<String>,
 }
 
 /// What a preparation finds out about an image.
@@ -59,30 +57,32 @@ impl Workshop {
         settings: Settings,
     ) -> Result<Self, PrepareError> {
         let blobs = state_dir.join(BLOBS);
-        clean(&blobs, SystemTime::now()).map_err(|error| {
+        let unfinished = Unfinished::open(blobs.clone()).map_err(|error| {
             PrepareError::site(format!("cannot use the directory {}: {error}", blobs.display()))
         })?;
+        let reserve = settings.disk_reserve_bytes;
         Ok(Self {
             shelf,
-            disk: Disk::new(state_dir.to_owned(), settings.disk_reserve_bytes),
-            blobs,
+            disk: Disk::new(state_dir.to_owned(), reserve, unfinished.clone()),
+            unfinished,
             downloads: Slots::new(settings.parallel_downloads),
             conversions: Arc::new(Semaphore::new(settings.parallel_conversions.max(1))),
             streams: Arc::new(Semaphore::new(settings.parallel_conversions.saturating_sub(1))),
             layers: Turns::default(),
-            files: Turns::default(),
             settings: Arc::new(settings),
         })
     }
 
-    /// An image that is prepared; noted as used.
+    /// An image that is prepared, and came from where it is asked for; noted as used. Any other place
+    /// has to show manifest and layers first.
     pub(crate) async fn ready(
         &self,
+        image: ImageReference,
         digest: Digest,
         now_unix_ns: i64,
     ) -> Result<Option<PreparedImage>, PrepareError> {
         self.with_shelf(move |shelf| {
-            let ready = shelf.get(&digest)?;
+            let ready = shelf.get(&digest)?.filter(|ready| ready.is_from(&image));
             if ready.is_some() {
                 shelf.touch(&digest, now_unix_ns)?;
             }
@@ -122,6 +122,7 @@ impl Workshop {
     ) -> Result<Vec<PreparedLayer>, PrepareError> {
         let (limits, count) = (budget.limits(&self.settings.limits), layers.len());
         let _turn = self.conversion_slot().await;
+        self.require_room(0).await?;
         let layers = self.with_shelf(move |shelf| shelf.complete(layers, &limits)).await?;
         layers.iter().skip(count).try_for_each(|layer| budget.take(layer))?;
         Ok(layers)
@@ -152,9 +153,10 @@ impl Workshop {
         budget: &Budget,
     ) -> Result<PreparedLayer, PrepareError> {
         let limits = budget.limits(&self.settings.limits);
+        let floor = self.disk.floor();
         let converted = self.with_shelf(move |shelf| {
-            let _slot = slot;
-            shelf.convert_layer(archive()?, diff_id.as_ref(), &limits)
+            let archive = AboveFloor { archive: archive()?, floor };
+            shelf.convert_layer_in(slot, archive, diff_id.as_ref(), &limits)
         });
         let layer = converted.await.map_err(|error| budget.explain(&limits, error))?;
         budget.take(&layer)?;
@@ -176,10 +178,11 @@ impl Workshop {
     ) -> Result<PreparedLayer, PrepareError> {
         let (progress, budget) = told;
         let _turn = self.layers.take((session.registry().to_owned(), diff_id)).await;
-        // An image's configuration may name any layer. It is theirs unfetched only if these very bytes
-        // gave it before, and the registry has them for this user in this repository. Where it does
-        // not say so, the fetch finds out why.
-        if let Some(shelved) = self.shelved(diff_id, blob.digest).await?
+        // An image's configuration may name any layer. It is theirs unfetched only if this registry has
+        // sent the bytes that gave it, and has them for this user in this repository: another one may
+        // say so of any digest. Where it does not say so, the fetch finds out why.
+        let sent = sent_by(session.registry(), &blob.digest);
+        if let Some(shelved) = self.shelved(diff_id, sent).await?
             && session.check_blob(blob).await.is_ok()
         {
             budget.take(&shelved)?;
@@ -202,6 +205,7 @@ impl Workshop {
                 Err(LayerFailure::Convert(error)) => return Err(error),
                 Ok(layer) => {
                     self.note_blob(diff_id, blob.digest).await?;
+                    self.note_blob(diff_id, sent).await?;
                     progress.layer_done();
                     return Ok(layer);
                 }
@@ -219,9 +223,9 @@ impl Workshop {
         (progress, budget): (&Progress, &Budget),
     ) -> Result<PreparedLayer, LayerFailure> {
         let name = blob::file_name(session.registry(), &blob.digest, blob.size);
-        let turn = self.files.take(name.clone()).await;
+        let turn = self.unfinished.take(&name).await;
         let slot = self.downloads.take(session.registry()).await;
-        let path = self.blobs.join(name);
+        let path = self.unfinished.path(&name);
         let (file, digest, size) = (path.clone(), blob.digest, blob.size);
         let opened = tokio::task::spawn_blocking(move || {
             let writer = BlobWriter::open(file, &digest, size)?;
@@ -230,7 +234,8 @@ impl Workshop {
         let opened: Result<_, BlobError> = joined(opened.await)?;
         let (reader, stop, writer) =
             opened.map_err(|error| LayerFailure::Fetch(FetchError::Blob(error)))?;
-        let fetch = Fetch { session, blob, progress, slots: &self.downloads };
+        let (slots, disk) = (&self.downloads, &self.disk);
+        let fetch = Fetch { session, blob, progress, slots, disk };
         let fetch = async { fetch.run(writer, slot, turn).await.map_err(LayerFailure::Fetch) };
         let converted = match self.stream_slot() {
             None => {
@@ -258,6 +263,7 @@ impl Workshop {
                 "its layer cannot be kept in {}: {error}; what was fetched is kept for the next try",
                 path.display()
             )),
+            FetchError::Blob(BlobError::Full(error)) => error,
             FetchError::Blob(BlobError::Digest { .. }) => PrepareError::site(format!(
                 "what its registry sends for its layer {name} does not have that digest"
             )),
@@ -287,6 +293,12 @@ impl Workshop {
         let shelf = self.shelf.clone();
         joined(tokio::task::spawn_blocking(move || work(&shelf)).await)?
     }
+}
+
+/// What packed bytes are known by that a registry has sent, beside their own digest, which is for those
+/// who have shown the bytes.
+fn sent_by(registry: &str, blob: &Digest) -> Digest {
+    Digest(Sha256::digest(format!("{registry} {blob}")).into())
 }
 
 /// Fetches and converts; gives how the conversion ended.
@@ -336,17 +348,4 @@ impl From<PrepareError> for LayerFailure {
 /// A thread that panicked is a failure of ours.
 fn joined<T>(ended: Result<T, JoinError>) -> Result<T, PrepareError> {
     ended.map_err(|error| PrepareError::site(format!("bootsrv has a bug: {error}")))
-}
-
-/// Makes the directory, and removes what nobody goes on with.
-fn clean(blobs: &Path, now: SystemTime) -> std::io::Result<()> {
-    std::fs::create_dir_all(blobs)?;
-    for entry in std::fs::read_dir(blobs)? {
-        let entry = entry?;
-        let age = now.duration_since(entry.metadata()?.modified()?).unwrap_or_default();
-        if age > BLOB_AGE_MAX {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }

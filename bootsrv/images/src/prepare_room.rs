@@ -1,12 +1,19 @@
 //! Limits of what preparations take from the disk: of one image, and of all together.
 
 use crate::error::PrepareError;
-use crate::layer::LayerLimits;
+use crate::layer::{LayerError, LayerLimits};
 use crate::prepared::PreparedLayer;
 use crate::settings::Settings;
+use crate::unfinished::{AGE_MAX_FULL, Unfinished};
 use std::fmt;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+/// Bytes of a layer between two looks at the disk. A packed byte gives at most a hundred
+/// (`limits.ratio_max`).
+const LOOK_BYTES: u64 = 1 << 20;
 
 type MakeRoom = Box<dyn Fn(u64) + Send + Sync>;
 
@@ -16,6 +23,7 @@ pub struct Disk {
     directory: PathBuf,
     /// Bytes that stay free.
     reserve: u64,
+    unfinished: Unfinished,
     make_room: Arc<OnceLock<MakeRoom>>,
 }
 
@@ -26,8 +34,8 @@ impl fmt::Debug for Disk {
 }
 
 impl Disk {
-    pub(crate) fn new(directory: PathBuf, reserve: u64) -> Self {
-        Self { directory, reserve, make_room: Arc::default() }
+    pub(crate) fn new(directory: PathBuf, reserve: u64, unfinished: Unfinished) -> Self {
+        Self { directory, reserve, unfinished, make_room: Arc::default() }
     }
 
     /// What is called with the bytes that are missing before anything is refused; the first counts.
@@ -42,6 +50,12 @@ impl Disk {
     /// When it is not, and no room can be made.
     pub fn require(&self, bytes: u64) -> Result<(), PrepareError> {
         let wanted = bytes.saturating_add(self.reserve);
+        if self.free()? >= wanted {
+            return Ok(());
+        }
+        if let Err(error) = self.unfinished.clean(AGE_MAX_FULL, SystemTime::now()) {
+            log::warn!("removing unfinished blobs: {error}");
+        }
         let free = self.free()?;
         if free >= wanted {
             return Ok(());
@@ -64,11 +78,54 @@ impl Disk {
         )))
     }
 
+    /// Watches that the reserve is left while something is written.
+    pub(crate) fn floor(&self) -> Floor {
+        Floor { disk: self.clone(), unseen: LOOK_BYTES }
+    }
+
     fn free(&self) -> Result<u64, PrepareError> {
         let system = rustix::fs::statvfs(&self.directory).map_err(|error| {
             PrepareError::site(format!("cannot look at {}: {error}", self.directory.display()))
         })?;
         Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+}
+
+/// Ends a work that would fill the disk: what it was going to write was not known, or others write, too.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    disk: Disk,
+    /// Bytes since the last look.
+    unseen: u64,
+}
+
+impl Floor {
+    /// So many bytes more were written, or will be for so many bytes that were read.
+    pub(crate) fn wrote(&mut self, bytes: usize) -> Result<(), PrepareError> {
+        self.unseen = self.unseen.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        if self.unseen < LOOK_BYTES {
+            return Ok(());
+        }
+        self.unseen = 0;
+        self.disk.require(0)
+    }
+}
+
+/// What is read of a layer while its squashfs file is written.
+pub(crate) struct AboveFloor<R> {
+    pub(crate) archive: R,
+    pub(crate) floor: Floor,
+}
+
+impl<R: Read> Read for AboveFloor<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.archive.read(buffer)?;
+        let full = |error: PrepareError| {
+            let error = io::Error::new(io::ErrorKind::StorageFull, error);
+            io::Error::other(LayerError::Write(error))
+        };
+        self.floor.wrote(length).map_err(full)?;
+        Ok(length)
     }
 }
 

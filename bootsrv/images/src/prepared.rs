@@ -10,19 +10,20 @@ use sha2::{Digest as _, Sha256};
 /// What a pinned reference's image is kept by; none: it is not pinned.
 #[must_use]
 pub fn key(image: &ImageReference) -> Option<Digest> {
-    let digest = image.digest()?;
-    Some(match image {
-        ImageReference::File(FileReference { tag, .. }) => file_key(digest, tag.as_deref()),
-        ImageReference::Docker(_) => *digest,
-    })
+    match image {
+        ImageReference::File(file) => file_key(file),
+        ImageReference::Docker(docker) => docker.digest,
+    }
 }
 
-/// What the image of a file's bytes is kept by. An archive may hold several images: there the tag
-/// counts too. Not the digest of the bytes itself: they could be the manifest of an image in a
-/// registry, and who has that does not have the image.
-#[must_use]
-pub fn file_key(digest: &Digest, tag: Option<&str>) -> Digest {
-    Digest(Sha256::digest(format!("file {digest} {}", tag.unwrap_or_default())).into())
+/// What the image of a file's bytes is kept by. An archive may hold several images, and the same bytes
+/// read in another format are another image: tag and format count too. Not the digest of the bytes
+/// itself: they could be the manifest of an image in a registry, and who has that does not have the
+/// image.
+fn file_key(file: &FileReference) -> Option<Digest> {
+    let (format, digest) = (file.format.prefix(), file.digest?);
+    let tag = file.tag.as_deref().unwrap_or_default();
+    Some(Digest(Sha256::digest(format!("{format} {digest} {tag}")).into()))
 }
 
 /// An image as squashfs layers.
@@ -44,6 +45,22 @@ pub struct PreparedImage {
     pub prepared_unix_ns: i64,
     /// When a job or a person asked for it last, nanoseconds since 1970.
     pub used_unix_ns: i64,
+}
+
+impl PreparedImage {
+    /// Whether it was had by this reference's place the last time: of a registry's image the
+    /// repository. Another registry may only claim to have what has that digest.
+    #[must_use]
+    pub fn is_from(&self, image: &ImageReference) -> bool {
+        match (self.reference.parse(), image) {
+            (Ok(ImageReference::Docker(own)), ImageReference::Docker(asked)) => {
+                own.registry == asked.registry && own.repository == asked.repository
+            }
+            // The bytes themselves are the proof, wherever they lie.
+            (Ok(ImageReference::File(_)), ImageReference::File(_)) => true,
+            _ => false,
+        }
+    }
 }
 
 /// A layer as a squashfs file.

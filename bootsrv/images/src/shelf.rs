@@ -35,7 +35,8 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// Opens or makes `prepared` and `layers` below `state_dir`.
+    /// Opens or makes `prepared` and `layers` below `state_dir`, and removes what a killed run began to
+    /// write there; nobody else has it open.
     ///
     /// # Errors
     /// When a directory cannot be made.
@@ -43,6 +44,7 @@ impl Shelf {
         let shelf = Self { state_dir: state_dir.into(), store };
         for directory in [shelf.images_directory(), shelf.layers_directory()] {
             fs::create_dir_all(&directory).map_err(|error| cannot("make", &directory, &error))?;
+            remove_begun(&directory).map_err(|error| cannot("clean", &directory, &error))?;
         }
         Ok(shelf)
     }
@@ -157,6 +159,17 @@ impl Shelf {
         };
         written().map_err(|error| cannot("write", path, &error))
     }
+}
+
+/// Removes files that have no name of their own yet ([`hub::replace`]).
+fn remove_begun(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(hub::BEGUN) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> PrepareError {

@@ -26,13 +26,19 @@ impl<K> Default for Turns<K> {
 impl<K: Eq + Hash> Turns<K> {
     /// Waits until nobody else has it; it is over when the guard is dropped.
     pub(crate) async fn take(&self, key: K) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            // Whoever has or awaits one holds a clone.
-            keys.retain(|_, turn| Arc::strong_count(turn) > 1);
-            keys.entry(key).or_default().clone()
-        };
-        turn.lock_owned().await
+        self.turn(key).lock_owned().await
+    }
+
+    /// The same, without waiting; none: somebody has it.
+    pub(crate) fn try_take(&self, key: K) -> Option<OwnedMutexGuard<()>> {
+        self.turn(key).try_lock_owned().ok()
+    }
+
+    fn turn(&self, key: K) -> Arc<Turn<()>> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever has or awaits one holds a clone.
+        keys.retain(|_, turn| Arc::strong_count(turn) > 1);
+        keys.entry(key).or_default().clone()
     }
 }
 

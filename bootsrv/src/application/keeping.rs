@@ -17,7 +17,9 @@ use std::time::{Duration, SystemTime};
 const ROUND: Duration = Duration::from_secs(3600);
 /// A job that waits in the queue for longer submits its credential again, in seconds: 30 days.
 const CREDENTIAL_SECONDS: i64 = 30 * 86_400;
-/// Seconds of a day.
+/// An image that is wanted without a job is tried for so long, in seconds: a day.
+const PULL_SECONDS: i64 = 86_400;
+/// A day.
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Starts the rounds; they go on for ever.
@@ -54,10 +56,22 @@ fn round(engine: &Engine, hub: &Hub) -> Result<(), ApiError> {
     let now = now_unix_ns();
     let before = now.saturating_sub(CREDENTIAL_SECONDS.saturating_mul(SECOND_NS));
     store.forget_old_credentials(before).map_err(|error| broken(&error))?;
+    let before = now.saturating_sub(PULL_SECONDS.saturating_mul(SECOND_NS));
+    let ended = store.end_old_pulls(before).map_err(|error| broken(&error))?;
+    if ended > 0 {
+        log::warn!("{ended} pull(s) without a job are given up after a day");
+    }
     let needed = uploads::needed(store).map_err(|error| broken(&error))?;
     let all = store.uploads().map_err(|error| broken(&error))?;
     let stale = uploads::stale(&all, &needed, &config.application_images.site, now);
     uploads::delete(config, store, &stale).map_err(|error| broken(&error))?;
+    if let Err(error) = hub.application().remove_unfinished() {
+        log::warn!("removing layers that were begun and not fetched to their end: {error}");
+    }
+    let bytes = hub.application().remove_unfinished().map_err(|error| broken(&error))?;
+    if bytes > 0 {
+        log::info!("removed {bytes} bytes of layers whose pulls nobody went on with");
+    }
     let removed = collect(engine, hub, None)?;
     for image in removed {
         log::info!("image {} is removed: nobody has used it for long", image.reference);

@@ -15,15 +15,23 @@ const OVER_MAX: usize = 256;
 /// The rate is over so long.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
-/// All preparations, by [`super::key`].
+/// All preparations, by user and [`super::key`]: what one user's registry or file has to say is for
+/// nobody else.
 #[derive(Debug, Default)]
 pub struct Board(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    entries: HashMap<String, Entry>,
+    entries: HashMap<Key, Entry>,
     /// Keys of those that are over, the oldest first.
-    over: VecDeque<String>,
+    over: VecDeque<Key>,
+}
+
+/// The user's id, and [`super::key`].
+type Key = (u32, String);
+
+fn key(uid: u32, image: &ImageReference) -> Key {
+    (uid, super::key(image))
 }
 
 #[derive(Debug)]
@@ -46,28 +54,43 @@ enum Stage {
 }
 
 impl Board {
+    /// A user wants an image; one who asked before sees how far that is.
+    pub fn wanted(&self, uid: u32, image: &ImageReference) {
+        let begins = |entry: &Entry| matches!(entry.stage, Stage::Over(_));
+        self.set_if(uid, image, begins, Stage::Resolving(None));
+    }
+
     /// The registry is asked what the reference means; `why`: again, and what it said.
-    pub fn resolving(&self, image: &ImageReference, why: Option<String>) {
-        self.set(image, Stage::Resolving(why));
+    pub fn resolving(&self, uid: u32, image: &ImageReference, why: Option<String>) {
+        self.set_if(uid, image, |entry| !entry.is_at_work(), Stage::Resolving(why));
+    }
+
+    /// The registry has answered what the reference means, or said why not.
+    pub fn resolved(&self, uid: u32, image: &ImageReference, refused: Option<PrepareError>) {
+        if self.lock().entries.get(&key(uid, image)).is_some_and(Entry::is_at_work) {
+            return;
+        }
+        match refused {
+            Some(refused) => self.over(uid, image, Some(refused)),
+            None => self.forget(uid, image),
+        }
     }
 
     /// The image is being prepared.
-    pub fn working(&self, image: &ImageReference, work: Preparation) {
-        self.set(image, Stage::Working(work));
+    pub fn working(&self, uid: u32, image: &ImageReference, work: Preparation) {
+        self.set_if(uid, image, |_| true, Stage::Working(work));
     }
 
     /// It failed, and will be tried again.
-    pub fn again(&self, image: &ImageReference, why: String) {
-        self.set(image, Stage::Again(why));
+    pub fn again(&self, uid: u32, image: &ImageReference, why: String) {
+        self.set_if(uid, image, |_| true, Stage::Again(why));
     }
 
     /// It is over: ready, or failed with a reason.
-    pub fn over(&self, image: &ImageReference, failure: Option<PrepareError>) {
-        self.set(image, Stage::Over(failure));
+    pub fn over(&self, uid: u32, image: &ImageReference, failure: Option<PrepareError>) {
+        self.set_if(uid, image, |_| true, Stage::Over(failure));
         let mut inner = self.lock();
-        let key = super::key(image);
-        inner.over.retain(|known| known != &key);
-        inner.over.push_back(key);
+        inner.over.push_back(key(uid, image));
         while inner.over.len() > OVER_MAX {
             if let Some(oldest) = inner.over.pop_front() {
                 inner.entries.remove(&oldest);
@@ -76,25 +99,44 @@ impl Board {
     }
 
     /// Nobody waits for it any more.
-    pub fn forget(&self, image: &ImageReference) {
-        self.lock().entries.remove(&super::key(image));
-    }
-
-    /// How far an image is; `None`: nothing is known of it.
-    pub fn view(&self, image: &ImageReference) -> Option<PreparationView> {
-        self.lock().entries.get_mut(&super::key(image)).map(|entry| entry.view(Instant::now()))
-    }
-
-    /// How far the image of that digest is.
-    pub fn view_of(&self, digest: &Digest) -> Option<PreparationView> {
+    pub fn forget(&self, uid: u32, image: &ImageReference) {
         let mut inner = self.lock();
-        let pinned = |entry: &&mut Entry| images::prepared::key(&entry.reference) == Some(*digest);
-        inner.entries.values_mut().find(pinned).map(|entry| entry.view(Instant::now()))
+        let key = key(uid, image);
+        inner.over.retain(|known| known != &key);
+        inner.entries.remove(&key);
     }
 
-    fn set(&self, image: &ImageReference, stage: Stage) {
+    /// How far a user's image is; `None`: nothing is known of it.
+    pub fn view(&self, uid: u32, image: &ImageReference) -> Option<PreparationView> {
+        self.lock().entries.get_mut(&key(uid, image)).map(|entry| entry.view(Instant::now()))
+    }
+
+    /// How far the image of that digest is: the user's own, or where there is none and they may see
+    /// everybody's, anybody's.
+    pub fn view_of(&self, digest: &Digest, uid: u32, all: bool) -> Option<PreparationView> {
         let mut inner = self.lock();
-        let key = super::key(image);
+        let mut pinned: Vec<_> = inner
+            .entries
+            .iter_mut()
+            .filter(|((whose, _), _)| *whose == uid || all)
+            .filter(|(_, entry)| images::prepared::key(&entry.reference) == Some(*digest))
+            .collect();
+        pinned.sort_by_key(|((whose, _), entry)| (*whose != uid, !entry.is_at_work()));
+        pinned.into_iter().next().map(|(_, entry)| entry.view(Instant::now()))
+    }
+
+    fn set_if(
+        &self,
+        uid: u32,
+        image: &ImageReference,
+        test: impl FnOnce(&Entry) -> bool,
+        stage: Stage,
+    ) {
+        let mut inner = self.lock();
+        let key = key(uid, image);
+        if inner.entries.get(&key).is_some_and(|known| !test(known)) {
+            return;
+        }
         inner.over.retain(|known| known != &key);
         let entry = Entry { reference: image.clone(), stage, rate: Rate::default() };
         inner.entries.insert(key, entry);
@@ -106,6 +148,11 @@ impl Board {
 }
 
 impl Entry {
+    /// Its bytes are on their way, or will be again soon.
+    fn is_at_work(&self) -> bool {
+        matches!(self.stage, Stage::Working(_) | Stage::Again(_))
+    }
+
     fn view(&mut self, now: Instant) -> PreparationView {
         let still = PreparationView {
             reference: self.reference.to_string(),
@@ -224,6 +271,8 @@ impl Rate {
 /// What is known of the image of a try.
 #[derive(Debug)]
 pub struct Known<'a> {
+    /// Whose try it is.
+    pub uid: u32,
     /// What was asked.
     pub request: &'a super::Request,
     /// What nodes get, once it is prepared.
@@ -252,7 +301,7 @@ impl Known<'_> {
             });
         }
         let begins = PreparationView { reference, digest, ..nothing(PreparationState::Resolving) };
-        board.view(&self.request.reference).or_else(|| self.waits.then_some(begins))
+        board.view(self.uid, &self.request.reference).or_else(|| self.waits.then_some(begins))
     }
 }
 
@@ -295,18 +344,40 @@ mod tests {
     #[test]
     fn what_is_over_is_shown_for_a_while() {
         let board = Board::default();
+        let numbered = |number: usize| image(&format!("docker://r.io/x:{number}"));
         for number in 0..=OVER_MAX {
-            let denied = PrepareError::user("denied");
-            board.over(&image(&format!("docker://r.io/x:{number}")), Some(denied));
+            board.over(7, &numbered(number), Some(PrepareError::user("denied")));
         }
-        assert!(board.view(&image("docker://r.io/x:0")).is_none(), "the oldest went");
-        let view = board.view(&image("docker://r.io/x:1")).unwrap();
+        assert!(board.view(7, &numbered(0)).is_none(), "the oldest went");
+        let view = board.view(7, &numbered(1)).unwrap();
         assert_eq!(
             (view.state, view.detail.as_deref(), view.blame),
             (PreparationState::Failed, Some("denied"), Some(ErrorKind::User))
         );
-        board.resolving(&image("docker://r.io/x:1"), None);
-        let view = board.view(&image("docker://r.io/x:1")).unwrap();
+        board.wanted(7, &numbered(1));
+        let view = board.view(7, &numbered(1)).unwrap();
         assert_eq!(view.state, PreparationState::Resolving, "asked for anew");
+    }
+
+    #[test]
+    fn what_is_at_work_is_shown_whoever_asks_for_it_again() {
+        let board = Board::default();
+        let pinned = image(&format!("docker://r.io/x@sha256:{}", Digest([5; 32])));
+        let state = |uid| board.view(uid, &pinned).map(|view| view.state);
+        board.again(7, &pinned, "r.io is down".into());
+        board.wanted(7, &pinned);
+        board.resolving(7, &pinned, None);
+        board.resolved(7, &pinned, Some(PrepareError::user("denied")));
+        board.resolved(7, &pinned, None);
+        assert_eq!(state(7), Some(PreparationState::Pulling));
+        // Another user's registry says no.
+        board.resolving(8, &pinned, None);
+        board.resolved(8, &pinned, Some(PrepareError::user("denied")));
+        assert_eq!(state(7), Some(PreparationState::Pulling));
+        assert_eq!(state(8), Some(PreparationState::Failed));
+        let of = |uid, all| board.view_of(&Digest([5; 32]), uid, all).map(|view| view.state);
+        assert_eq!(of(8, false), Some(PreparationState::Failed));
+        assert_eq!(of(9, false), None);
+        assert_eq!(of(0, true), Some(PreparationState::Pulling));
     }
 }

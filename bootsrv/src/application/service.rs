@@ -10,16 +10,20 @@ use crate::hub::Hub;
 use crate::store::{StoreError, Try};
 use images::{Credential, Images, PrepareError, PreparedImage};
 use protocol::image_reference::{ImageChoice, ImageReference};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Longest sleep when nothing changes.
-const TICK: Duration = Duration::from_millis(500);
+/// Longest sleep when nobody says that something is wanted: for what nobody wants any more.
+const TICK: Duration = Duration::from_secs(10);
 /// Before the second try of an image; doubled before each further one.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// How often a work begins that did not end before: this program was killed, perhaps for its memory.
+const STARTS_MAX: u32 = 3;
 
 /// Starts the service; it runs for ever.
 pub fn start(engine: Arc<Engine>, hub: Arc<Hub>) {
@@ -35,25 +39,43 @@ struct Service {
 /// Who wants an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wish {
-    reference: ImageReference,
     uid: u32,
     /// The user may have exactly this content, as far as we know.
     admitted: bool,
     /// The user has sent a credential for it.
     has_credential: bool,
+    reference: ImageReference,
 }
 
+/// Wishes of the same key are one work. Each user has works of their own: nobody waits for, or fails of,
+/// what another's registry or credential has to say. What is fetched and converted is shared all the
+/// same, by the crate that does that.
+type Key = (u32, bool, String);
+
 impl Wish {
-    /// Wishes of the same key are one work. What the registry has to say is one user's.
-    fn key(&self) -> String {
-        let uid = self.uid;
-        if self.admitted { key(&self.reference) } else { format!("{uid} {}", self.reference) }
+    fn key(&self) -> Key {
+        (self.uid, self.admitted, key(&self.reference))
+    }
+
+    /// The same for the store.
+    fn name(&self) -> String {
+        let (uid, admitted, key) = self.key();
+        format!("{uid} {} {key}", if admitted { "prepare" } else { "resolve" })
     }
 }
 
-/// One work of all wishes for the same; who has sent a credential asks for all of them.
-fn works(wishes: Vec<Wish>) -> BTreeMap<String, Wish> {
-    let mut works: BTreeMap<String, Wish> = BTreeMap::new();
+/// Said of what has ended this program again and again: everything else must go on.
+fn too_often(wish: &Wish) -> PrepareError {
+    PrepareError::site(format!(
+        "image {}: bootsrv was killed {STARTS_MAX} times while it prepared it, and does not begin again by \
+         itself: look into its log before you release the job",
+        wish.reference
+    ))
+}
+
+/// One work of all wishes for the same, by a reference with a credential if there is one.
+fn works(wishes: Vec<Wish>) -> BTreeMap<Key, Wish> {
+    let mut works: BTreeMap<Key, Wish> = BTreeMap::new();
     for wish in wishes {
         let key = wish.key();
         let known =
@@ -65,41 +87,76 @@ fn works(wishes: Vec<Wish>) -> BTreeMap<String, Wish> {
     works
 }
 
+/// What is wanted now.
+#[derive(Debug)]
+struct Wanted {
+    wishes: Vec<Wish>,
+    /// Until the first of the tries has waited for too long.
+    rest: Duration,
+}
+
+/// A work on its way.
+#[derive(Debug)]
+struct AtWork {
+    wish: Wish,
+    task: JoinHandle<()>,
+    is_over: Arc<AtomicBool>,
+}
+
 async fn run(service: Service) {
-    let mut at_work: HashMap<String, (ImageReference, JoinHandle<()>)> = HashMap::new();
+    let mut at_work = HashMap::new();
+    if let Err(error) = service.clean(now_unix_ns()) {
+        log::error!("preparing images: {}", crate::chain(&error));
+    }
     loop {
-        match service.wishes() {
-            Ok(wishes) => service.balance(wishes, &mut at_work),
+        let mut rest = TICK;
+        match service.wanted(now_unix_ns()) {
+            Ok(wanted) => {
+                rest = rest.min(wanted.rest);
+                service.balance(wanted.wishes, &mut at_work);
+            }
             Err(error) => log::error!("preparing images: {}", crate::chain(&error)),
         }
         // Woken early by what is new; a timeout is the normal case.
-        drop(timeout(TICK, service.engine.image_wanted.notified()).await);
+        drop(timeout(rest, service.engine.image_wanted.notified()).await);
     }
 }
 
 impl Service {
+    /// Forgets what began before a restart and is no longer wanted.
+    fn clean(&self, now: i64) -> Result<(), StoreError> {
+        let wishes = self.wanted(now)?.wishes;
+        self.engine.store.keep_preparations(&wishes.iter().map(Wish::name).collect())
+    }
+
     /// What is wanted now. Tries that have waited for too long are failed on the way.
-    fn wishes(&self) -> Result<Vec<Wish>, StoreError> {
-        let (store, mut wishes) = (&self.engine.store, Vec::new());
+    fn wanted(&self, now: i64) -> Result<Wanted, StoreError> {
+        let store = &self.engine.store;
+        let seconds = self.engine.config.application_images.site.prepare_seconds;
+        let most = i64::from(seconds).saturating_mul(SECOND_NS);
+        let mut rest = i64::MAX;
+        // The tasks of an array ask for the same: the store is asked once.
+        let mut asked = HashSet::new();
         for one in store.tries_waiting_for_image()? {
             let Some(request) = &one.asked.application else { continue };
-            let (reference, uid) = (request.reference.clone(), one.asked.uid);
-            let seconds = self.engine.config.application_images.site.prepare_seconds;
-            if now_unix_ns() - one.created_unix_ns > i64::from(seconds) * SECOND_NS {
-                self.fail_late(&one, &reference, seconds)?;
+            let waited = now.saturating_sub(one.created_unix_ns);
+            if waited > most {
+                self.fail_late(&one, &request.reference, seconds)?;
                 continue;
             }
+            rest = rest.min(most - waited + 1);
             let named = matches!(request.choice, ImageChoice::Catalog(_));
-            let admitted = named || self.is_admitted(&reference, uid)?;
-            let has_credential = store.credential(uid, &reference)?.is_some();
-            wishes.push(Wish { reference, uid, admitted, has_credential });
+            asked.insert((one.asked.uid, named, request.reference.clone()));
         }
-        for (reference, uid) in store.pulls()? {
-            // Whoever asked for the pull was let in then.
+        // Whoever asked for a pull was let in then.
+        asked.extend(store.pulls()?.into_iter().map(|(reference, uid)| (uid, true, reference)));
+        let wishes = asked.into_iter().map(|(uid, let_in, reference)| {
+            let admitted = let_in || self.is_admitted(&reference, uid)?;
             let has_credential = store.credential(uid, &reference)?.is_some();
-            wishes.push(Wish { reference, uid, admitted: true, has_credential });
-        }
-        Ok(wishes)
+            Ok(Wish { uid, admitted, has_credential, reference })
+        });
+        let wishes = wishes.collect::<Result<_, StoreError>>()?;
+        Ok(Wanted { wishes, rest: Duration::from_nanos(rest.unsigned_abs()) })
     }
 
     /// Whether the user may have this content: they have sent these bytes themselves, or the registry
@@ -111,46 +168,69 @@ impl Service {
 
     /// The nodes are not kept longer; the pull goes on, for the job's next start.
     fn fail_late(&self, one: &Try, image: &ImageReference, seconds: u32) -> Result<(), StoreError> {
-        let view = self.engine.images.view(image);
+        let view = self.engine.images.view(one.asked.uid, image);
         let at = view.map_or_else(String::new, |view| {
             let detail = view.detail.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
             format!(", {}{detail}", super::preparation::line(&view))
         });
         let mut then = "";
-        if self.is_admitted(image, one.asked.uid)? {
-            self.engine.store.add_pull(image, one.asked.uid, now_unix_ns())?;
+        if self.is_admitted(image, one.asked.uid)?
+            && self.engine.store.add_pull(image, one.asked.uid, now_unix_ns())?
+        {
             then = "; it goes on: release the job later";
         }
         self.fail(one, &format!("image {image} is not ready after {seconds} s{at}{then}"))
     }
 
     /// Starts what is wanted and not at work, ends what is at work and not wanted.
-    fn balance(
-        &self,
-        wishes: Vec<Wish>,
-        at_work: &mut HashMap<String, (ImageReference, JoinHandle<()>)>,
-    ) {
+    fn balance(&self, wishes: Vec<Wish>, at_work: &mut HashMap<Key, AtWork>) {
         let wanted = works(wishes);
-        at_work.retain(|key, (image, task)| {
-            if !task.is_finished() && !wanted.contains_key(key) {
+        at_work.retain(|key, AtWork { wish, task, is_over }| {
+            let goes_on = !task.is_finished() && !is_over.load(Ordering::Acquire);
+            if goes_on && !wanted.contains_key(key) {
                 task.abort();
-                self.engine.images.forget(image);
-                log::info!("image {image}: nobody waits for it any more");
+                self.ended(wish);
+                self.engine.images.forget(wish.uid, &wish.reference);
+                log::info!("image {}: nobody waits for it any more", wish.reference);
             }
-            !task.is_finished() && wanted.contains_key(key)
+            goes_on && wanted.contains_key(key)
         });
         for (key, wish) in wanted {
-            at_work.entry(key).or_insert_with(|| {
-                let (image, service) = (wish.reference.clone(), self.clone());
-                (image, tokio::spawn(async move { service.work(&wish).await }))
-            });
+            at_work.entry(key).or_insert_with(|| self.begin(wish));
         }
     }
 
+    fn begin(&self, wish: Wish) -> AtWork {
+        let is_over = Arc::<AtomicBool>::default();
+        let (service, of_task, over) = (self.clone(), wish.clone(), is_over.clone());
+        let task = tokio::spawn(async move {
+            service.work(&of_task).await;
+            // Before the next look: somebody may have come too late for this work.
+            over.store(true, Ordering::Release);
+            service.engine.image_wanted.notify_one();
+            service.engine.changed.notify_one();
+        });
+        AtWork { wish, task, is_over }
+    }
+
     async fn work(&self, wish: &Wish) {
-        let done = if wish.admitted {
+        let done = match self.engine.store.begin_preparation(&wish.name()) {
+            Ok(starts) if starts > STARTS_MAX => self.refused(wish, &too_often(wish)),
+            Ok(_) => self.work_now(wish).await,
+            Err(error) => Err(error),
+        };
+        self.ended(wish);
+        if let Err(error) = done {
+            log::error!("image {}: {}", wish.reference, crate::chain(&error));
+            // Taken up again by the next round: not at once, if the store fails.
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    async fn work_now(&self, wish: &Wish) -> Result<(), StoreError> {
+        if wish.admitted {
             match self.prepare(wish).await {
-                Ok(image) => self.prepared(&wish.reference, &image),
+                Ok(image) => self.prepared(wish, &image),
                 Err(error) => self.refused(wish, &error),
             }
         } else {
@@ -158,14 +238,13 @@ impl Service {
                 Ok(digest) => self.pin(wish, digest),
                 Err(error) => self.refused(wish, &error),
             }
-        };
-        if let Err(error) = done {
-            log::error!("image {}: {}", wish.reference, crate::chain(&error));
-            // Taken up again by the next round: not at once, if the store fails.
-            tokio::time::sleep(AGAIN_AFTER).await;
         }
-        self.engine.image_wanted.notify_one();
-        self.engine.changed.notify_one();
+    }
+
+    fn ended(&self, wish: &Wish) {
+        if let Err(error) = self.engine.store.end_preparation(&wish.name()) {
+            log::error!("image {}: {}", wish.reference, crate::chain(&error));
+        }
     }
 
     async fn resolve(&self, wish: &Wish) -> Result<protocol::names::Digest, PrepareError> {
@@ -173,21 +252,11 @@ impl Service {
             let text = format!("image {} was not sent to bootsrv by its user", wish.reference);
             return Err(PrepareError::user(text));
         };
-        self.show(wish, |board, image| board.resolving(image, None));
+        let show = |why| self.engine.images.resolving(wish.uid, &wish.reference, why);
+        show(None);
         let credential = self.credential(wish);
         let images = self.hub.application();
-        self.repeatedly(
-            || images.resolve(docker, credential.as_ref()),
-            |why| self.show(wish, |board, image| board.resolving(image, Some(why))),
-        )
-        .await
-    }
-
-    /// What one user asks about a content that others may have is not shown to those.
-    fn show(&self, wish: &Wish, show: impl FnOnce(&super::Board, &ImageReference)) {
-        if wish.admitted || wish.reference.digest().is_none() {
-            show(&self.engine.images, &wish.reference);
-        }
+        self.repeatedly(|| images.resolve(docker, credential.as_ref()), |why| show(Some(why))).await
     }
 
     async fn prepare(&self, wish: &Wish) -> Result<PreparedImage, PrepareError> {
@@ -204,10 +273,10 @@ impl Service {
                 };
                 let (reference, credential) = (image.clone(), credential.clone());
                 let work = images.start(images::Request { reference, uploaded, credential });
-                self.engine.images.working(image, work.clone());
+                self.engine.images.working(wish.uid, image, work.clone());
                 async move { work.finished().await }
             },
-            |why| self.engine.images.again(image, why),
+            |why| self.engine.images.again(wish.uid, image, why),
         )
         .await
     }
@@ -234,7 +303,7 @@ impl Service {
         attempt().await
     }
 
-    /// The user's own; of several who wait for the same content, anybody's that was let in.
+    /// The user's own.
     fn credential(&self, wish: &Wish) -> Option<Credential> {
         let ImageReference::Docker(docker) = &wish.reference else { return None };
         match self.engine.store.credential(wish.uid, &wish.reference) {
@@ -251,29 +320,26 @@ impl Service {
     fn pin(&self, wish: &Wish, digest: protocol::names::Digest) -> Result<(), StoreError> {
         let store = &self.engine.store;
         let pinned = wish.reference.clone().pinned(digest);
-        store.admit(wish.uid, &digest, now_unix_ns())?;
-        store.repin_credential(wish.uid, &wish.reference, &pinned)?;
-        for one in self.waiting(|_, reference| reference == &wish.reference)? {
-            let Some(request) = one.asked.application.filter(|_| one.asked.uid == wish.uid) else {
-                continue;
-            };
-            let request = super::Request { reference: pinned.clone(), ..request };
-            store.set_application(one.id, &request)?;
+        if let Some(content) = super::admission(&pinned) {
+            store.admit(wish.uid, &content, now_unix_ns())?;
         }
-        self.engine.images.forget(&wish.reference);
+        store.repin_credential(wish.uid, &wish.reference, &pinned)?;
+        for (one, request) in self.waiting(wish)? {
+            if request.reference == wish.reference {
+                let request = super::Request { reference: pinned.clone(), ..request };
+                store.set_application(one.id, &request)?;
+            }
+        }
+        self.engine.images.resolved(wish.uid, &wish.reference, None);
         Ok(())
     }
 
-    fn prepared(
-        &self,
-        reference: &ImageReference,
-        image: &PreparedImage,
-    ) -> Result<(), StoreError> {
-        let store = &self.engine.store;
+    fn prepared(&self, wish: &Wish, image: &PreparedImage) -> Result<(), StoreError> {
+        let reference = &wish.reference;
         let nodes = &self.engine.config.application_images.pull.architecture;
         if let Some(own) = image.architecture.as_ref().filter(|own| *own != nodes) {
             let text = format!("image {reference} is for {own}, and this site's nodes are {nodes}");
-            return self.failed(reference, PrepareError::user(text));
+            return self.refused(wish, &PrepareError::user(text));
         }
         let kept = self.hub.keep();
         if !image.layers.iter().all(|layer| self.hub.path(&layer.squashfs.sha256).exists()) {
@@ -286,12 +352,13 @@ impl Service {
             config: image.config.clone(),
             since_unix_ns: now_unix_ns(),
         };
-        for one in self.waiting_for(reference)? {
-            store.set_application_image(one.id, &ready)?;
+        for (one, _) in self.waiting(wish)? {
+            self.engine.store.set_application_image(one.id, &ready)?;
         }
         drop(kept);
-        self.engine.images.over(reference, None);
-        self.forget(reference)
+        self.engine.images.over(wish.uid, reference, None);
+        self.engine.store.forget_credentials(wish.uid, reference)?;
+        self.end_pulls(wish)
     }
 
     fn may_have(&self, request: &super::Request, uid: u32) -> Result<bool, StoreError> {
@@ -299,51 +366,42 @@ impl Service {
         Ok(named || self.is_admitted(&request.reference, uid)?)
     }
 
-    /// The image cannot be had: whoever waits for it is told why.
+    /// The image cannot be had: the user's jobs that wait for it are told why, and nobody else's.
     fn refused(&self, wish: &Wish, error: &PrepareError) -> Result<(), StoreError> {
+        for (one, _) in self.waiting(wish)? {
+            self.fail(&one, &error.reason)?;
+        }
+        let (images, failure) = (&self.engine.images, Some(error.clone()));
         if wish.admitted {
-            return self.failed(&wish.reference, error.clone());
+            images.over(wish.uid, &wish.reference, failure);
+            self.end_pulls(wish)?;
+        } else {
+            images.resolved(wish.uid, &wish.reference, failure);
         }
-        self.show(wish, |board, image| board.over(image, Some(error.clone())));
-        for one in self.waiting(|uid, reference| uid == wish.uid && reference == &wish.reference)? {
-            self.fail(&one, &error.reason)?;
+        // A registry that is down today has no need of another submission tomorrow.
+        if error.blame == images::Blame::User {
+            self.engine.store.forget_credentials(wish.uid, &wish.reference)?;
         }
-        self.engine.store.forget_credential_of(wish.uid, &wish.reference)
+        Ok(())
     }
 
-    fn failed(&self, reference: &ImageReference, error: PrepareError) -> Result<(), StoreError> {
-        for one in self.waiting_for(reference)? {
-            self.fail(&one, &error.reason)?;
-        }
-        self.engine.images.over(reference, Some(error));
-        self.forget(reference)
+    fn end_pulls(&self, wish: &Wish) -> Result<(), StoreError> {
+        let same = |image: &ImageReference| key(image) == key(&wish.reference);
+        self.engine.store.end_pulls(wish.uid, same).map(drop)
     }
 
-    /// The tries that wait for that content and may have it.
-    fn waiting_for(&self, reference: &ImageReference) -> Result<Vec<Try>, StoreError> {
+    /// The tries that a wish stands for.
+    fn waiting(&self, wish: &Wish) -> Result<Vec<(Try, super::Request)>, StoreError> {
         let mut tries = Vec::new();
-        for one in self.waiting(|_, waits| key(waits) == key(reference))? {
-            if let Some(request) = &one.asked.application
-                && self.may_have(request, one.asked.uid)?
+        for one in self.engine.store.tries_waiting_for_image()? {
+            let Some(request) = one.asked.application.clone() else { continue };
+            if one.asked.uid == wish.uid
+                && key(&request.reference) == key(&wish.reference)
+                && self.may_have(&request, wish.uid)? == wish.admitted
             {
-                tries.push(one);
+                tries.push((one, request));
             }
         }
-        Ok(tries)
-    }
-
-    /// No user's credential is kept longer than it is needed.
-    fn forget(&self, reference: &ImageReference) -> Result<(), StoreError> {
-        self.engine.store.end_pulls(&key(reference))?;
-        self.engine.store.forget_credentials(reference)
-    }
-
-    fn waiting(&self, test: impl Fn(u32, &ImageReference) -> bool) -> Result<Vec<Try>, StoreError> {
-        let mut tries = self.engine.store.tries_waiting_for_image()?;
-        tries.retain(|one| {
-            let request = one.asked.application.as_ref();
-            request.is_some_and(|request| test(one.asked.uid, &request.reference))
-        });
         Ok(tries)
     }
 
@@ -358,33 +416,5 @@ impl Service {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_wishes_for_one_content_are_one_work() {
-        let digest = "ab".repeat(32);
-        let wish = |text: &str, uid, admitted, has_credential| Wish {
-            reference: text.parse().unwrap(),
-            uid,
-            admitted,
-            has_credential,
-        };
-        let pinned = format!("docker://r.io/x@sha256:{digest}");
-        let works = works(vec![
-            wish(&pinned, 1, true, false),
-            wish(&format!("docker://r.io/x:1@sha256:{digest}"), 2, true, true),
-            wish(&pinned, 3, true, false),
-            wish(&pinned, 4, false, true),
-            wish("docker://r.io/x", 1, false, false),
-            wish("docker://r.io/x", 1, false, false),
-        ]);
-        let uids: Vec<u32> = works.values().map(|wish| wish.uid).collect();
-        assert_eq!(works.len(), 3, "{works:?}");
-        assert_eq!(works.get(&digest).unwrap().uid, 2, "{uids:?}: the credential counts");
-    }
-}
-
-#[cfg(test)]
 #[path = "service_tests.rs"]
-mod work_tests;
+mod tests;

@@ -6,7 +6,8 @@ use crate::config::Config;
 use crate::store::{Store, StoreError, Upload};
 use protocol::error::{ApiError, ErrorKind};
 use protocol::names::Digest;
-use std::collections::BTreeSet;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -28,7 +29,7 @@ pub fn path(config: &Config, sha256: &Digest) -> PathBuf {
 /// What the store knows by that somebody has sent the bytes of that digest.
 #[must_use]
 pub fn admission(sha256: &Digest) -> Digest {
-    images::prepared::file_key(sha256, None)
+    Digest(Sha256::digest(format!("upload {sha256}")).into())
 }
 
 /// Who is sending a file now: one at a time of a user, and a few of all.
@@ -144,20 +145,21 @@ pub fn delete(config: &Config, store: &Store, digests: &[Digest]) -> Result<(), 
     Ok(())
 }
 
-/// Deletes what a killed bootsrv left: files that the store does not know.
+/// Deletes what a killed bootsrv left: files that the store does not know, and rows without a file,
+/// which would count as their senders'.
 ///
 /// # Errors
 /// When the store or the directory cannot be read.
 pub fn clean(directory: &Path, store: &Store) -> anyhow::Result<()> {
-    let known: BTreeSet<String> =
-        store.uploads()?.iter().map(|one| one.sha256.to_string()).collect();
+    let mut known: BTreeMap<String, Digest> =
+        store.uploads()?.into_iter().map(|one| (one.sha256.to_string(), one.sha256)).collect();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
-        if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
+        if entry.file_name().to_str().is_none_or(|name| known.remove(name).is_none()) {
             std::fs::remove_file(entry.path())?;
         }
     }
-    Ok(())
+    Ok(known.values().try_for_each(|gone| store.remove_upload(gone))?)
 }
 
 #[cfg(test)]
@@ -166,6 +168,18 @@ mod tests {
 
     fn upload(byte: u8, uid: u32, bytes: u64, used_unix_ns: i64) -> Upload {
         Upload { sha256: Digest([byte; 32]), uid, bytes, used_unix_ns }
+    }
+
+    #[test]
+    fn files_and_rows_without_each_other_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::in_memory().unwrap();
+        let file = |byte: u8| directory.path().join(Digest([byte; 32]).to_string());
+        [1, 2].iter().for_each(|byte| std::fs::write(file(*byte), "x").unwrap());
+        [2, 3].iter().for_each(|byte| store.add_upload(&upload(*byte, 7, 1, 1)).unwrap());
+        clean(directory.path(), &store).unwrap();
+        assert_eq!(store.uploads().unwrap(), [upload(2, 7, 1, 1)]);
+        assert!(!file(1).exists() && file(2).exists());
     }
 
     #[test]

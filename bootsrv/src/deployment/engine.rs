@@ -17,7 +17,7 @@ use protocol::api::PowerAction;
 use protocol::names::{Digest, NodeName};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -51,6 +51,8 @@ pub struct Engine {
     deciding: Mutex<()>,
     /// Nodes in use that asked for a boot script, and when: crashed, if they are not heard of again.
     suspects: Mutex<HashMap<DeploymentId, Instant>>,
+    /// When bytes went last to nodes that wait for their application image, nanoseconds since 1970.
+    fetches: Mutex<HashMap<DeploymentId, Arc<AtomicI64>>>,
 }
 
 impl Engine {
@@ -69,6 +71,7 @@ impl Engine {
             preemption: AtomicBool::new(false),
             deciding: Mutex::new(()),
             suspects: Mutex::default(),
+            fetches: Mutex::default(),
         }
     }
 
@@ -110,6 +113,9 @@ impl Engine {
         if outcome.application_ready {
             self.store.note_application_ready(id)?;
         }
+        if outcome.state.is_some_and(|state| !state.is_before_ready()) {
+            self.fetches().remove(&id);
+        }
         if outcome.state == Some(State::Released) {
             self.keep_energy(id)?;
         }
@@ -150,6 +156,8 @@ impl Engine {
             self.apply(one.id, &Event::JobEnded)?;
         }
         self.store.end_try(of.id, now_unix_ns())?;
+        // Perhaps nobody waits for its image any more.
+        self.image_wanted.notify_one();
         let nodes = self.store.deployments_of_try(of.id)?;
         if given_again.is_empty() && nodes.iter().any(|one| one.failure.is_some()) {
             self.slurm.say(Word::StartNow(of.asked.reference));
@@ -172,6 +180,22 @@ impl Engine {
     pub fn silent_suspects(&self) -> Vec<DeploymentId> {
         let mut suspects = self.suspects();
         suspects.extract_if(|_, since| since.elapsed() > SILENCE).map(|(id, _)| id).collect()
+    }
+
+    /// Where the last fetch of a node is noted that waits for its application image: by whoever sends
+    /// it bytes, with each of them.
+    pub fn fetch(&self, id: DeploymentId) -> Arc<AtomicI64> {
+        self.fetches().entry(id).or_default().clone()
+    }
+
+    /// When bytes went last to such a node, nanoseconds since 1970; 0: none yet.
+    #[must_use]
+    pub fn last_fetch(&self, id: DeploymentId) -> i64 {
+        self.fetches().get(&id).map_or(0, |at| at.load(Ordering::Relaxed))
+    }
+
+    fn fetches(&self) -> MutexGuard<'_, HashMap<DeploymentId, Arc<AtomicI64>>> {
+        self.fetches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn suspects(&self) -> MutexGuard<'_, HashMap<DeploymentId, Instant>> {

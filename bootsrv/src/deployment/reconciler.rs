@@ -108,7 +108,7 @@ fn step(
 }
 
 /// From when a state's limit counts; `None`: not yet. A node can set an image up only once that is
-/// prepared, which is no fault of its own.
+/// prepared, and however many nodes fetch it at once, it has time as long as bytes come.
 fn counts_from(
     engine: &Engine,
     one: &Deployment,
@@ -120,7 +120,7 @@ fn counts_from(
     }
     let of = one.try_id.map(|id| engine.store.one_try(id)).transpose()?.flatten();
     let image = of.and_then(|of| of.asked.application_image);
-    Ok(image.map(|image| image.since_unix_ns.max(heard)))
+    Ok(image.map(|image| image.since_unix_ns.max(heard).max(engine.last_fetch(one.id))))
 }
 
 /// slurmctld gave the node to a new job, so whatever held it before is over.
@@ -218,5 +218,63 @@ fn thin(engine: &Engine) {
         Ok(0) => {}
         Ok(count) => log::info!("dropped {count} old readings"),
         Err(error) => log::error!("dropping old readings: {}", crate::chain(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::application::request::tests::{example, prepared};
+    use crate::config::Config;
+    use crate::deployment::Application;
+    use crate::pin::Pin;
+    use crate::power::Fleet;
+    use crate::slurm_queue::SlurmQueue;
+    use crate::store::{NewTry, Store};
+    use crate::token;
+    use protocol::names::JobReference;
+
+    const CONFIG: &str = r#"
+        state_dir = "/s"
+        profiles_dir = "/p"
+        listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
+        url = { http = "http://a", https = "https://a" }
+        slurm = { user = "slurm", conf_server = "a:1" }
+    "#;
+
+    #[test]
+    fn a_node_has_time_for_its_image_as_long_as_bytes_come() {
+        let config: Config = toml::from_str(CONFIG).unwrap();
+        let (slurm, _words) = SlurmQueue::recorded();
+        let store = Arc::new(Store::in_memory().unwrap());
+        let engine = Engine::new(store, Arc::new(config), Fleet::default(), slurm);
+        let asked = NewTry {
+            job: JobId(7),
+            reference: JobReference::Job(JobId(7)),
+            restart_count: 0,
+            user: "alice".into(),
+            uid: 2001,
+            account: None,
+            partition: "bmc".into(),
+            kernel: "k".parse().unwrap(),
+            image: "i".parse().unwrap(),
+            power_off_after: true,
+            application: Some(example()),
+            application_image: None,
+        };
+        let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
+        let node = token::new_deployment("n1".parse().unwrap(), kernel, image, Pin::of_nothing());
+        let of = engine.store.add_try(&asked, &[node], 1).unwrap();
+        let id = engine.store.deployments_of_try(of).unwrap()[0].id;
+        engine.store.change(id, Some(State::FetchingImage), None, &[], 2).unwrap();
+        let one = engine.store.deployment(id).unwrap().unwrap();
+        assert_eq!(one.application, Application::Awaited);
+        let silences = Silences { ours: 3, slurmctlds: 0 };
+        let from = || counts_from(&engine, &one, silences).unwrap();
+        assert_eq!(from(), None, "it is not prepared yet");
+        engine.store.set_application_image(of, &prepared(5)).unwrap();
+        assert_eq!(from(), Some(3));
+        engine.fetch(id).store(9, Ordering::Relaxed);
+        assert_eq!(from(), Some(9));
     }
 }

@@ -290,7 +290,7 @@ pub fn limit_seconds(state: State, limits: &Limits) -> Option<u32> {
         // Together register_seconds, which Slurm's own limits are computed from.
         State::Starting => Some(limits.register_seconds - limits.register_seconds / 3),
         State::Registering => Some(limits.register_seconds / 3),
-        // Counted from when the image is prepared: the caller knows.
+        // Counted from when the image is prepared, and from the last byte of it: the caller knows.
         State::FetchingImage => Some(limits.image_seconds),
         State::Ended | State::PoweringOff => Some(limits.power_seconds),
         State::Settling => Some(SETTLE_SECONDS_MAX),
@@ -317,8 +317,13 @@ fn timed_out(deployment: &Deployment, limits: &Limits) -> Outcome {
         State::Registering => {
             node(format!("runs slurmd, but slurmctld did not see it register within {seconds} s"))
         }
+        // The way to the image is the site's, and the same for every node: none is drained for it.
         State::FetchingImage => {
-            node(format!("registered, but did not set up the application image within {seconds} s"))
+            let reason = format!(
+                "registered, but got nothing of the application image for {seconds} s: see to the network, \
+                 bootsrv and the NFS server, then release the job; the node is not drained"
+            );
+            failed(deployment, Failure { blame: Blame::Job, reason })
         }
         // SuspendProgram did not come: ask for it, and again after the same time.
         State::Ended => Outcome::to(State::Ended).act(Action::PowerDownInSlurm),
@@ -391,13 +396,15 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_image_spares_the_node_and_a_node_that_cannot_set_it_up_is_drained() {
+    fn an_image_that_cannot_be_had_or_does_not_come_spares_the_node() {
         let failure = Failure { blame: Blame::Job, reason: "manifest unknown".into() };
         let outcome = step(State::FetchingImage, Event::Failed(failure));
         assert_eq!(outcome.actions, [Action::PowerOff]);
         let late = step(State::FetchingImage, Event::TimedOut);
-        assert!(matches!(late.actions[..], [Action::PowerOff, Action::Drain(_)]));
-        assert!(late.failure.unwrap().reason.contains("application image within"));
+        assert_eq!(late.actions, [Action::PowerOff], "else one switch drains a thousand");
+        assert!(
+            late.failure.unwrap().reason.contains("nothing of the application image for 300 s")
+        );
     }
 
     #[test]

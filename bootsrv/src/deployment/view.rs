@@ -40,7 +40,7 @@ pub fn job(engine: &Engine, of: &Try) -> Result<JobView, StoreError> {
 pub fn application(images: &Board, of: &Try, is_well: bool) -> Option<PreparationView> {
     let request = of.asked.application.as_ref()?;
     let image = of.asked.application_image.as_ref();
-    Known { request, image, waits: is_well && !of.ended }.view(images)
+    Known { uid: of.asked.uid, request, image, waits: is_well && !of.ended }.view(images)
 }
 
 /// Where a job stands, from where its nodes stand.

@@ -57,3 +57,11 @@ where
 {
     text.parse().map_err(|error: T::Err| refuse(ErrorKind::User, error.to_string()))
 }
+
+/// Runs what waits for disks and for the hub's locks: never on a thread that other requests need.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Answer<T> + Send + 'static,
+) -> Answer<T> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| refuse(ErrorKind::Internal, error.to_string()))?
+}

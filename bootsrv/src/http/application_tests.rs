@@ -1,12 +1,14 @@
 //! What a node may ask about its job's application image, and when.
 
-use super::artifact::may_fetch;
+use super::artifact::{self, fetcher};
 use super::auth::{Booting, Caller, Signed};
 use super::{App, application, report};
 use crate::application::request::tests::{example, prepared};
 use crate::application::uploads;
+use crate::clock::now_unix_ns;
 use crate::config::Config;
 use crate::deployment::engine::Engine;
+use crate::deployment::transition::Event;
 use crate::deployment::{Deployment, State};
 use crate::hub::Hub;
 use crate::pin::Pin;
@@ -14,14 +16,16 @@ use crate::power::{self, Fleet, Site};
 use crate::slurm_queue::SlurmQueue;
 use crate::store::{NewTry, Store};
 use crate::token;
-use axum::body::to_bytes;
-use axum::extract::State as AppState;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Path, Request, State as AppState};
 use protocol::api::CheckRequest;
 use protocol::application::ApplicationPlan;
 use protocol::error::ErrorKind;
 use protocol::names::{Digest, JobId, JobReference};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const CONFIG: &str = r#"
     state_dir = "STATE"
@@ -118,7 +122,8 @@ fn a_running_node_fetches_its_own_layers_and_nothing_else() {
     let fixture = Fixture::new(true);
     fixture.app.engine.store.set_application_image(fixture.try_id, &prepared(5)).unwrap();
     let may = |address: &str, byte| {
-        may_fetch(&fixture.app, address.parse().unwrap(), &Digest([byte; 32])).unwrap()
+        let from = address.parse().unwrap();
+        fetcher(&fixture.app, from, &Digest([byte; 32])).unwrap().is_some()
     };
     for (state, layer, other) in [
         (State::PoweringOn, true, true),
@@ -133,6 +138,60 @@ fn a_running_node_fetches_its_own_layers_and_nothing_else() {
         assert_eq!((may("10.77.0.11", 5), may("10.77.0.11", 6)), (layer, other), "{state:?}");
         assert!(!may("10.77.0.12", 5), "{state:?}");
     }
+}
+
+/// A node that gets some of a large image again and again is not given up.
+#[tokio::test]
+async fn bytes_of_the_image_are_a_sign_of_progress() {
+    let fixture = Fixture::new(true);
+    let app = &fixture.app;
+    app.engine.store.set_application_image(fixture.try_id, &prepared(5)).unwrap();
+    let layer = Digest([5; 32]);
+    std::fs::write(app.hub.path(&layer), vec![7; 100_000]).unwrap();
+    let one = fixture.in_state(State::FetchingImage);
+    let from: SocketAddr = "10.77.0.11:700".parse().unwrap();
+    let request = Request::builder().extension(ConnectInfo(from)).body(Body::empty()).unwrap();
+    let path = Path(layer.to_string());
+    let answer = artifact::get(AppState(app.clone()), path, request).await.unwrap();
+    assert_eq!(answer.headers()["content-length"], "100000");
+    assert_eq!(app.engine.last_fetch(one.id), 0, "nothing is on its way yet");
+    let before = now_unix_ns();
+    assert_eq!(to_bytes(answer.into_body(), 1 << 20).await.unwrap().len(), 100_000);
+    assert!(app.engine.last_fetch(one.id) >= before);
+    app.engine.apply(one.id, &Event::ApplicationReady).unwrap();
+    assert_eq!(app.engine.last_fetch(one.id), 0, "no longer of interest");
+}
+
+/// iPXE does not load what comes without its length.
+#[tokio::test]
+async fn a_node_with_an_image_is_told_how_long_an_artifact_is() {
+    let fixture = Fixture::new(true);
+    let app = &fixture.app;
+    let here = NODE.replace("10.77.0.11/24", "127.0.0.1/8");
+    app.engine.store.put_nodes(&[serde_json::from_str(&here).unwrap()]).unwrap();
+    let kernel = Digest([6; 32]);
+    std::fs::write(app.hub.path(&kernel), vec![7; 100_000]).unwrap();
+    fixture.in_state(State::PoweringOn);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = super::public(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let served = tokio::spawn(async move { axum::serve(listener, routes).await });
+    for range in ["", "Range: bytes=40000-\r\n"] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let asked = format!(
+            "GET /artifacts/{kernel} HTTP/1.1\r\nHost: a\r\n{range}Connection: close\r\n\r\n"
+        );
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let bytes = answer.len() - end - 4;
+        assert_eq!(bytes, if range.is_empty() { 100_000 } else { 60_000 }, "{head}");
+        assert!(head.contains(&format!("content-length: {bytes}")), "{head}");
+        assert!(!head.contains("transfer-encoding"), "{head}");
+    }
+    served.abort();
 }
 
 #[tokio::test]

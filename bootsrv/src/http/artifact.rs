@@ -3,14 +3,17 @@
 use super::App;
 use super::answer::{Answer, parse, refuse};
 use super::auth::peer;
+use crate::clock::now_unix_ns;
 use crate::deployment::{Application, Deployment};
 use axum::body::Body;
 use axum::extract::{Path, Request, State as AppState};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use protocol::error::ErrorKind;
 use protocol::names::Digest;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
@@ -24,35 +27,41 @@ pub(super) async fn get(
     let sha256: Digest = parse(&sha256)?;
     let (parts, _) = request.into_parts();
     let from = peer(&parts)?.ip();
-    if !may_fetch(&app, from, &sha256)? {
+    let Some(one) = fetcher(&app, from, &sha256)? else {
         return Err(refuse(
             ErrorKind::Forbidden,
             format!("{from} is not the address of a node that boots it"),
         ));
-    }
+    };
     let path = app.hub.path(&sha256);
     let served = ServeFile::new(path).oneshot(Request::from_parts(parts, Body::empty())).await;
     let mut response = served.into_response();
     let for_ever = HeaderValue::from_static("public, max-age=31536000, immutable");
     response.headers_mut().insert(header::CACHE_CONTROL, for_ever);
-    Ok(response)
+    if one.application != Application::Awaited {
+        return Ok(response);
+    }
+    // As long as it gets some of it, a node is not given up; the length stands in the header.
+    let fetch = app.engine.fetch(one.id);
+    Ok(response.map(|body| {
+        let noted = move |_: &_| fetch.store(now_unix_ns(), Ordering::Relaxed);
+        Body::from_stream(body.into_data_stream().inspect(noted))
+    }))
 }
 
-/// Whether the node at that address may have an artifact.
-pub(super) fn may_fetch(app: &App, from: IpAddr, sha256: &Digest) -> Answer<bool> {
+/// The deployment of the node at that address that may have an artifact now.
+pub(super) fn fetcher(app: &App, from: IpAddr, sha256: &Digest) -> Answer<Option<Deployment>> {
     let store = &app.engine.store;
-    let live = store.live_deployments()?;
-    let up = |one: &&Deployment| one.state.is_booting() || one.state.may_fetch_application();
-    for one in live.iter().filter(up) {
-        let node = store.node(&one.node)?;
-        if !node.is_some_and(|node| node.definition.is_at(from)) {
-            continue;
-        }
-        if one.state.is_booting() || has_layer(app, one, sha256)? {
-            return Ok(true);
+    for node in store.nodes_at(from)? {
+        for one in store.live_deployments_of(&node)? {
+            let may = one.state.is_booting()
+                || one.state.may_fetch_application() && has_layer(app, &one, sha256)?;
+            if may {
+                return Ok(Some(one));
+            }
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Whether it is a layer of the application image of a deployment's job.

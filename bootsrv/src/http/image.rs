@@ -1,7 +1,7 @@
 //! The image catalog.
 
 use super::App;
-use super::answer::{Answer, Refused, parse, refuse};
+use super::answer::{Answer, blocking, parse, refuse};
 use super::auth::Signed;
 use super::{application_image, upload};
 use crate::application::naming;
@@ -58,18 +58,18 @@ pub(super) async fn name(
     let name: ImageName = parse(&name)?;
     let digest = images::prepared::key(&body.reference)
         .ok_or_else(|| refuse(ErrorKind::User, format!("{} is not pinned", body.reference)))?;
-    let work_app = app.clone();
-    let work = move || {
-        let _kept = work_app.hub.keep();
-        let prepared = application_image::find(&work_app, &digest)?;
-        let image = naming::image(&work_app.hub, name, &body, prepared)?;
-        work_app.hub.put_image(&image)?;
-        Ok::<Image, Refused>(image)
-    };
-    let image = tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| refuse(ErrorKind::Internal, error.to_string()))??;
-    show(&app, image).map(Json)
+    blocking(move || {
+        let prepared = application_image::find(&app, &digest)?;
+        // Large images have long lists of files: read before others have to wait.
+        let image = naming::image(&app.hub, name, &body, prepared)?;
+        {
+            let _kept = app.hub.keep();
+            application_image::find(&app, &digest)?;
+            app.hub.put_image(&image)?;
+        }
+        show(&app, image).map(Json)
+    })
+    .await
 }
 
 /// `DELETE …/{name}`: refused while a partition or a job needs it.
@@ -92,8 +92,7 @@ pub(super) async fn remove(
             format!("image {name} is in use: job {job} runs on it"),
         ));
     }
-    app.hub.remove_image(&name, &app.engine.store)?;
-    Ok(Json(()))
+    blocking(move || Ok(app.hub.remove_image(&name, &app.engine.store)?)).await.map(Json)
 }
 
 fn show(app: &App, image: Image) -> Answer<ImageView> {

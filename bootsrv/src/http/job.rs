@@ -1,8 +1,9 @@
 //! What prolog and epilog ask, and people with `bmc status`.
 
 use super::App;
-use super::answer::{Answer, Refused, parse, refuse};
+use super::answer::{Answer, Refused, blocking, parse, refuse};
 use super::auth::{Caller, Signed};
+use super::pinning::lack;
 use crate::application::choice::{self, Application};
 use crate::application::fitness;
 use crate::application::{Prepared, Request};
@@ -18,7 +19,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State as AppState};
 use protocol::api::{JobRequest, JobState, JobView};
 use protocol::error::{ApiError, ErrorKind};
-use protocol::image_reference::ImageReference;
+use protocol::image_reference::{ImageChoice, ImageReference};
 use protocol::names::{JobId, JobReference};
 use protocol::profile::Asker;
 use serde::Deserialize;
@@ -34,17 +35,22 @@ pub(super) async fn put(
 ) -> Answer<Json<JobView>> {
     caller.require_admin()?;
     let job: JobId = parse(&job)?;
+    // The hub may be busy with deleting: that holds up this job, and no other request.
+    blocking(move || want(&app, job, &body)).await
+}
+
+fn want(app: &App, job: JobId, body: &JobRequest) -> Answer<Json<JobView>> {
     let latest = app.engine.store.latest_try(job)?;
     if let Some(latest) = &latest {
-        if !latest.ended && is_same(&app, latest, &body)? {
-            return show(&app, latest, true);
+        if !latest.ended && is_same(app, latest, body)? {
+            return show(app, latest, true);
         }
         // An earlier try whose epilog was lost, or an older job of the same number.
         app.engine.end_try(latest, &body.nodes)?;
     }
     let (id, asked, nodes) = {
         let _kept = app.hub.keep();
-        let (asked, nodes) = accept(&app, job, &body, latest.as_ref())?;
+        let (asked, nodes) = accept(app, job, body, latest.as_ref())?;
         (app.engine.store.add_try(&asked, &nodes, now_unix_ns())?, asked, nodes.len())
     };
     let application = asked.application.as_ref();
@@ -58,7 +64,7 @@ pub(super) async fn put(
     );
     app.engine.image_wanted.notify_one();
     app.engine.changed.notify_one();
-    show(&app, &Try { id, asked, created_unix_ns: now_unix_ns(), ended: false }, true)
+    show(app, &Try { id, asked, created_unix_ns: now_unix_ns(), ended: false }, true)
 }
 
 /// Whether a request repeats that of a try: a slurmctld that lost its state gives numbers anew.
@@ -92,7 +98,8 @@ fn accept(
     let root = choice::node_image(config, &app.hub, &image)?;
     let last = latest
         .filter(|last| last.asked.uid == body.uid && last.asked.restart_count < body.restart_count);
-    let application = images.application.map(|asked| application(app, asked, last)).transpose()?;
+    let application =
+        images.application.map(|asked| application(app, body.uid, asked, last)).transpose()?;
     let (application, application_image) = application.unzip();
     // Once for all nodes of the try: an import in the middle must not give them two kernels.
     let mut choices = BTreeMap::new();
@@ -133,9 +140,11 @@ fn accept(
     Ok((asked, nodes))
 }
 
-/// What the try keeps of its application image.
+/// What the try keeps of its application image. A file that is gone since the job was submitted is
+/// found out about here, before anything is powered on.
 fn application(
     app: &App,
+    uid: u32,
     asked: Application,
     last: Option<&Try>,
 ) -> Answer<(Request, Option<Prepared>)> {
@@ -145,12 +154,11 @@ fn application(
     let is_here =
         |image: &Prepared| image.layers.iter().all(|layer| app.hub.path(&layer.sha256).is_file());
     let Application { request, prepared } = asked.requeued(of_last, is_here);
-    if matches!(request.reference, ImageReference::File(_)) && request.reference.digest().is_none()
+    if let (ImageChoice::Reference(_), ImageReference::File(_), None) =
+        (&request.choice, &request.reference, &prepared)
+        && let Some(why) = lack(app, uid, &request.reference)?
     {
-        let text = format!(
-            "image {} was not sent to bootsrv when the job was submitted",
-            request.reference
-        );
+        let text = format!("image {} {why}", request.reference);
         return Err(Refused(ApiError::new(ErrorKind::User, text).hint("Submit the job again.")));
     }
     Ok((request, prepared))
@@ -257,4 +265,81 @@ fn show(app: &App, one: &Try, is_prolog: bool) -> Answer<Json<JobView>> {
         }
     }
     Ok(Json(job))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::application_tests::Fixture;
+    use super::*;
+    use crate::application::request::tests::{example, prepared};
+    use crate::application::uploads;
+    use crate::store::Upload;
+    use protocol::names::Digest;
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
+
+    #[tokio::test]
+    async fn a_job_waits_for_the_hub_and_nobody_waits_for_the_job() {
+        let fixture = Fixture::new(false);
+        let (app, hub) = (fixture.app.clone(), fixture.app.hub.clone());
+        let ((held, is_held), (release, released)) = (channel(), channel::<()>());
+        let holder = std::thread::spawn(move || {
+            let _deleting = hub.keep();
+            held.send(()).unwrap();
+            released.recv_timeout(Duration::from_secs(5)).ok();
+        });
+        is_held.recv().unwrap();
+        let body = JobRequest {
+            reference: JobReference::Job(JobId(8)),
+            nodes: vec![],
+            restart_count: 0,
+            user: "alice".into(),
+            uid: 7,
+            account: None,
+            partition: "other".into(),
+            options: serde_json::from_str("{}").unwrap(),
+        };
+        let caller = Caller { uid: 0, user: None, admin: true };
+        let asked = put(AppState(app), Path("8".into()), Signed { caller, body });
+        let asked = tokio::spawn(asked);
+        let begin = Instant::now();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(begin.elapsed() < Duration::from_secs(3), "this thread stood still");
+        assert!(!asked.is_finished());
+        release.send(()).unwrap();
+        let refused = asked.await.unwrap().unwrap_err();
+        assert_eq!(refused.0.kind, ErrorKind::Site, "no such partition");
+        holder.join().unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_gone_since_the_job_was_submitted_is_told_before_a_node_boots() {
+        let fixture = Fixture::new(false);
+        let app = &fixture.app;
+        let sha256 = Digest([3; 32]);
+        let choice: ImageChoice = format!("sif:/home/alice/x.sif@sha256:{sha256}").parse().unwrap();
+        let ImageChoice::Reference(reference) = choice.clone() else { panic!("a reference") };
+        let request = Request { choice, reference, ..example() };
+        let asked = |uid, prepared| {
+            application(app, uid, Application { request: request.clone(), prepared }, None)
+        };
+        let refused = |uid| {
+            let refused = asked(uid, None).unwrap_err().0;
+            assert_eq!(refused.kind, ErrorKind::User);
+            assert_eq!(refused.hint.as_deref(), Some("Submit the job again."));
+            refused.message
+        };
+        assert!(refused(7).ends_with("was not sent to bootsrv by you"));
+        let path = uploads::path(&app.engine.config, &sha256);
+        let upload = Upload { sha256, uid: 7, bytes: 1, used_unix_ns: 1 };
+        std::fs::write(&path, "x").unwrap();
+        app.engine.store.add_upload(&upload).unwrap();
+        app.engine.store.admit(7, &uploads::admission(&sha256), 1).unwrap();
+        asked(7, None).unwrap();
+        assert!(refused(8).ends_with("was not sent to bootsrv by you"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(refused(7).ends_with("is no longer at bootsrv"));
+        // A requeued job has the image itself.
+        asked(7, Some(prepared(4))).unwrap();
+    }
 }

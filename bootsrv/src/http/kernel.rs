@@ -1,7 +1,7 @@
 //! The kernel hub.
 
 use super::App;
-use super::answer::{Answer, parse, refuse};
+use super::answer::{Answer, blocking, parse, refuse};
 use super::auth::Signed;
 use super::image::used_by;
 use super::upload;
@@ -81,8 +81,7 @@ pub(super) async fn remove(
     if let Some(job) = used_by(&app, |one| on_top.contains(&&one.kernel))?.first() {
         return busy(format!("job {job} runs on it"));
     }
-    app.hub.remove_kernel(&name, &app.engine.store)?;
-    Ok(Json(()))
+    blocking(move || Ok(app.hub.remove_kernel(&name, &app.engine.store)?)).await.map(Json)
 }
 
 fn show(app: &App, choice: Choice) -> Answer<KernelView> {

@@ -78,6 +78,7 @@ pub fn public(app: App) -> Router {
         )
         .route("/v1/application-images", get(application_image::list).post(application_image::pull))
         .route("/v1/application-images/preparations/{digest}", get(application_image::preparation))
+        .route("/v1/application-images/cancel", post(application_image::cancel))
         .route("/v1/application-images/gc", post(application_image::collect))
         .route(
             "/v1/application-images/{digest}",

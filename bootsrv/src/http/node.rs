@@ -1,7 +1,7 @@
 //! Nodes, for admins; users may look at the list.
 
 use super::App;
-use super::answer::{Answer, parse, refuse};
+use super::answer::{Answer, blocking, parse, refuse};
 use super::auth::Signed;
 use crate::application::choice;
 use crate::clock::now_unix_ns;
@@ -163,10 +163,13 @@ pub(super) async fn boot(
     {
         return Err(refuse(ErrorKind::Busy, format!("node {name} is {}", one.state.describe())));
     }
-    boot_with(&app, &row.definition.name, &body)?;
-    // slurmctld must expect the node, or its registration would be a surprise.
-    app.engine.slurm.say(Word::PowerUp(row.definition.name.clone()));
-    show(&app, &row).map(Json)
+    blocking(move || {
+        boot_with(&app, &row.definition.name, &body)?;
+        // slurmctld must expect the node, or its registration would be a surprise.
+        app.engine.slurm.say(Word::PowerUp(row.definition.name.clone()));
+        show(&app, &row).map(Json)
+    })
+    .await
 }
 
 /// Boots a node for no job with its partition's default kernel.

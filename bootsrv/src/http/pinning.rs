@@ -3,7 +3,7 @@
 use super::App;
 use super::answer::{Answer, Refused, refuse};
 use super::auth::Caller;
-use crate::application::{preparation, uploads};
+use crate::application::{self, preparation, uploads};
 use crate::clock::now_unix_ns;
 use images::{Blame, PrepareError};
 use protocol::api::RegistryCredential;
@@ -61,27 +61,32 @@ pub(super) fn refused(error: PrepareError) -> Refused {
     refuse(preparation::kind(error.blame), error.reason)
 }
 
-/// A file's bytes are here, or the image they became is, and the caller has sent them.
+/// A file can be used: this keeps its bytes.
 fn sent(app: &App, caller: &Caller, image: ImageReference) -> Answer<ImageReference> {
-    let missing = |why: &str| {
+    if let Some(why) = lack(app, caller.uid, &image)? {
         let text = format!("image {image} {why}");
-        Refused(ApiError::new(ErrorKind::User, text).hint(
+        return Err(Refused(ApiError::new(ErrorKind::User, text).hint(
             "The plugin and bmc send it where the command is typed: type the path as it is there.",
-        ))
+        )));
+    }
+    if let Some(content) = application::admission(&image) {
+        app.engine.store.admit(caller.uid, &content, now_unix_ns())?;
+    }
+    Ok(image)
+}
+
+/// Why a user cannot have what a reference to a file stands for; none: they have sent its bytes, and
+/// those are here, or the image they became is.
+pub(super) fn lack(app: &App, uid: u32, image: &ImageReference) -> Answer<Option<&'static str>> {
+    let (Some(digest), Some(key)) = (image.digest(), images::prepared::key(image)) else {
+        return Ok(Some("was not sent to bootsrv"));
     };
-    let digest = image.digest().ok_or_else(|| missing("was not sent to bootsrv"))?;
-    let content = uploads::admission(digest);
-    if !app.engine.store.is_admitted(caller.uid, &content)? {
-        return Err(missing("was not sent to bootsrv by you"));
+    if !app.engine.store.is_admitted(uid, &uploads::admission(digest))? {
+        return Ok(Some("was not sent to bootsrv by you"));
     }
     let shelf = app.hub.application().shelf();
-    let key = images::prepared::key(&image).unwrap_or(*digest);
     let here = app.engine.uploaded(digest).is_some() || shelf.get(&key).map_err(refused)?.is_some();
-    if !here {
-        return Err(missing("is no longer at bootsrv"));
-    }
-    app.engine.store.admit(caller.uid, &content, now_unix_ns())?;
-    Ok(image)
+    Ok((!here).then_some("is no longer at bootsrv"))
 }
 
 async fn resolve(
@@ -103,8 +108,11 @@ fn admitted(
     image: ImageReference,
     digest: &Digest,
 ) -> Answer<ImageReference> {
-    app.engine.store.admit(caller.uid, digest, now_unix_ns())?;
-    Ok(image.pinned(*digest))
+    let pinned = image.pinned(*digest);
+    if let Some(content) = application::admission(&pinned) {
+        app.engine.store.admit(caller.uid, &content, now_unix_ns())?;
+    }
+    Ok(pinned)
 }
 
 /// Until the image is pulled; not at all if it is there already.
@@ -117,7 +125,7 @@ fn keep(
     let Some(login) = login else { return Ok(()) };
     let shelf = app.hub.application().shelf();
     let here = image.digest().map(|digest| shelf.get(digest)).transpose().map_err(refused)?;
-    if here.flatten().is_none() {
+    if !here.flatten().is_some_and(|here| here.is_from(image)) {
         app.engine.store.keep_credential(caller.uid, image, login, now_unix_ns())?;
     }
     Ok(())

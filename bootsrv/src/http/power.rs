@@ -1,7 +1,7 @@
 //! What Slurm's power programs say. They may come before, after, or without a job's request.
 
 use super::App;
-use super::answer::{Answer, Refused};
+use super::answer::{Answer, Refused, blocking};
 use super::auth::Signed;
 use super::node::boot_default;
 use crate::clock::now_unix_ns;
@@ -21,14 +21,18 @@ pub(super) async fn resume(
     Signed { caller, body }: Signed<NodesRequest>,
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
-    for_each(&app, &body.nodes, |node, newest| {
+    blocking(move || want(&app, &body)).await
+}
+
+fn want(app: &App, body: &NodesRequest) -> Answer<Json<()>> {
+    for_each(app, &body.nodes, |node, newest| {
         if newest.is_some_and(|one| !one.state.has_given_node_back()) {
             return Ok(());
         }
         if body.for_jobs.contains(node) {
             return Ok(app.engine.store.set_wanted(node, Some(now_unix_ns()))?);
         }
-        boot_default(&app, node)
+        boot_default(app, node)
     })
 }
 
@@ -75,10 +79,14 @@ pub(super) async fn reboot(
     Signed { caller, body }: Signed<NodesRequest>,
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
-    for_each(&app, &body.nodes, |node, newest| {
+    blocking(move || boot_anew(&app, &body.nodes)).await
+}
+
+fn boot_anew(app: &App, nodes: &[NodeName]) -> Answer<Json<()>> {
+    for_each(app, nodes, |node, newest| {
         match newest.filter(|one| !one.state.has_given_node_back()).and_then(|one| one.job) {
             Some(job) => log::warn!("node={node} is not rebooted: job {job} has it"),
-            None => boot_default(&app, node)?,
+            None => boot_default(app, node)?,
         }
         Ok(())
     })

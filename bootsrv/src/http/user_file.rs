@@ -1,7 +1,7 @@
 //! Files that users send for references to files, by their SHA-256.
 
 use super::App;
-use super::answer::{Answer, Refused, parse, refuse};
+use super::answer::{Answer, Refused, blocking, parse, refuse};
 use super::auth::{Signed, claim, require_body};
 use super::upload::receive;
 use crate::application::uploads;
@@ -64,8 +64,14 @@ async fn take(app: &App, uid: u32, sha256: Digest, body: Body) -> Answer<UploadV
         // The row first: a file that no row knows is garbage after a crash, and a row without its file
         // is as good as none.
         store.add_upload(&Upload { sha256, uid, bytes, used_unix_ns: now_unix_ns() })?;
-        let kept = file.as_file().sync_all().and_then(|()| file.persist(path).map_err(|e| e.error));
-        kept.map_err(|error| refuse(ErrorKind::Site, format!("keeping the upload: {error}")))?;
+        // Gigabytes may still be on their way to the disk.
+        blocking(move || {
+            let kept =
+                file.as_file().sync_all().and_then(|()| file.persist(path).map_err(|e| e.error));
+            let failed = |error| refuse(ErrorKind::Site, format!("keeping the upload: {error}"));
+            kept.map(drop).map_err(failed)
+        })
+        .await?;
         log::info!("upload {sha256} of {bytes} bytes from user id {uid}");
     }
     store.admit(uid, &uploads::admission(&sha256), now_unix_ns())?;

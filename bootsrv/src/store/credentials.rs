@@ -1,14 +1,18 @@
 //! Users' registry credentials, from the check of a job until its image is pulled. The store is
 //! readable by its owner only.
 
-use super::{Store, StoreError, json, parse_json};
+use super::{Store, StoreError, json, parse, parse_json};
+use crate::application;
 use protocol::api::RegistryCredential;
 use protocol::image_reference::ImageReference;
 use protocol::names::Digest;
 use rusqlite::{OptionalExtension, params};
 
+/// Most credentials that are kept of a user: of the images of jobs that have not started.
+const CREDENTIALS_MAX: u32 = 64;
+
 impl Store {
-    /// Keeps a user's credential for an image.
+    /// Keeps a user's credential for an image, and of each user the newest [`CREDENTIALS_MAX`].
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -21,7 +25,11 @@ impl Store {
     ) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO credential (uid, reference, login, created) \
                    VALUES (?, ?, ?, ?)";
-        self.lock().execute(sql, params![uid, image.to_string(), json(login)?, now])?;
+        let connection = self.lock();
+        connection.execute(sql, params![uid, image.to_string(), json(login)?, now])?;
+        let sql = "DELETE FROM credential WHERE uid = ?1 AND reference NOT IN \
+                   (SELECT reference FROM credential WHERE uid = ?1 ORDER BY created DESC LIMIT ?2)";
+        connection.execute(sql, params![uid, CREDENTIALS_MAX])?;
         Ok(())
     }
 
@@ -54,13 +62,23 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets one user's credential for an image.
+    /// Forgets a user's credentials for an image that is pulled, or cannot be: for all references of
+    /// that [`application::key`].
     ///
     /// # Errors
-    /// When the store cannot be written.
-    pub fn forget_credential_of(&self, uid: u32, image: &ImageReference) -> Result<(), StoreError> {
-        let sql = "DELETE FROM credential WHERE uid = ? AND reference = ?";
-        self.lock().execute(sql, params![uid, image.to_string()])?;
+    /// When the store cannot be used.
+    pub fn forget_credentials(&self, uid: u32, image: &ImageReference) -> Result<(), StoreError> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT reference FROM credential WHERE uid = ?")?;
+        let references = statement.query_map([uid], |row| row.get::<_, String>(0))?;
+        for reference in references.collect::<Result<Vec<_>, _>>()? {
+            let kept: ImageReference = parse(&reference)?;
+            if application::key(&kept) == application::key(image) {
+                let sql = "DELETE FROM credential WHERE uid = ? AND reference = ?";
+                connection.execute(sql, params![uid, reference])?;
+            }
+        }
         Ok(())
     }
 
@@ -82,15 +100,6 @@ impl Store {
     pub fn is_admitted(&self, uid: u32, digest: &Digest) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM admission WHERE uid = ? AND digest = ?)";
         Ok(self.lock().query_row(sql, params![uid, digest.to_string()], |row| row.get(0))?)
-    }
-
-    /// Forgets everybody's credentials for an image that is pulled.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn forget_credentials(&self, image: &ImageReference) -> Result<(), StoreError> {
-        self.lock().execute("DELETE FROM credential WHERE reference = ?", [image.to_string()])?;
-        Ok(())
     }
 
     /// Forgets credentials whose jobs have not come since then, and who was shown what; returns how

@@ -101,6 +101,14 @@ impl Store {
         self.select("state <> 'released' ORDER BY id", params![])
     }
 
+    /// Those of one node, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn live_deployments_of(&self, node: &NodeName) -> Result<Vec<Deployment>, StoreError> {
+        self.select("node = ? AND state <> 'released' ORDER BY id", params![node.as_str()])
+    }
+
     /// A try's deployments, in node order as written.
     ///
     /// # Errors

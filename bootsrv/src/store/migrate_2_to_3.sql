@@ -18,9 +18,14 @@ CREATE TABLE admission (
     PRIMARY KEY (uid, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE pull (
-    reference TEXT PRIMARY KEY,
     uid       INTEGER NOT NULL,
-    created   INTEGER NOT NULL
+    reference TEXT NOT NULL,
+    created   INTEGER NOT NULL,
+    PRIMARY KEY (uid, reference)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE preparation (
+    work   TEXT PRIMARY KEY,
+    starts INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE upload (
     sha256 TEXT PRIMARY KEY,

@@ -13,12 +13,16 @@ mod tests;
 mod tries;
 mod uploads;
 
+pub use applications::PULLS_MAX;
 pub use deployments::NewDeployment;
 pub use nodes::NodeRow;
 pub use tries::{NewTry, Try};
 pub use uploads::Upload;
 
+use protocol::names::NodeName;
 use rusqlite::Connection;
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,6 +64,8 @@ const SCHEMA_VERSION: i64 = 3;
 #[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
+    /// Which nodes have an address, for what a booting node asks often; read anew after a change.
+    addresses: Mutex<Option<HashMap<IpAddr, Vec<NodeName>>>>,
 }
 
 impl Store {
@@ -107,7 +113,7 @@ impl Store {
             SCHEMA_VERSION => {}
             _ => return Err(StoreError::OtherSchema { path: path.into(), found }),
         }
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self { connection: Mutex::new(connection), addresses: Mutex::default() })
     }
 
     /// A panic while the lock was held leaves SQLite consistent: open transactions roll back.

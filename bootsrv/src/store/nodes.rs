@@ -4,6 +4,9 @@ use super::{Store, StoreError, parse};
 use protocol::api::NodeDefinition;
 use protocol::names::NodeName;
 use rusqlite::{OptionalExtension, Row, params};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::PoisonError;
 
 /// A node in the store.
 #[derive(Debug, Clone)]
@@ -37,7 +40,30 @@ impl Store {
             )?;
         }
         transaction.commit()?;
+        drop(connection);
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
+    }
+
+    /// The nodes that have this address: one, unless two were defined with the same.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn nodes_at(&self, from: IpAddr) -> Result<Vec<NodeName>, StoreError> {
+        let mut known = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = match &mut *known {
+            Some(addresses) => addresses,
+            unread @ None => {
+                let mut addresses: HashMap<IpAddr, Vec<NodeName>> = HashMap::new();
+                for row in self.nodes()? {
+                    if let Some(own) = row.definition.ip() {
+                        addresses.entry(own).or_default().push(row.definition.name);
+                    }
+                }
+                unread.insert(addresses)
+            }
+        };
+        Ok(addresses.get(&from.to_canonical()).cloned().unwrap_or_default())
     }
 
     /// All nodes, by name.

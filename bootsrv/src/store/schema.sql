@@ -82,16 +82,23 @@ CREATE TABLE credential (
 -- already is theirs too.
 CREATE TABLE admission (
     uid    INTEGER NOT NULL,
-    digest TEXT NOT NULL,
+    digest TEXT NOT NULL,                   -- of content and place: application::admission
     since  INTEGER NOT NULL,                -- unix ns, of the last time
     PRIMARY KEY (uid, digest)
 ) STRICT, WITHOUT ROWID;
 
 -- An image to prepare although no job waits for it: `bmc image pull`.
 CREATE TABLE pull (
-    reference TEXT PRIMARY KEY,             -- pinned
     uid       INTEGER NOT NULL,
-    created   INTEGER NOT NULL              -- unix ns
+    reference TEXT NOT NULL,                -- pinned
+    created   INTEGER NOT NULL,             -- unix ns
+    PRIMARY KEY (uid, reference)
+) STRICT, WITHOUT ROWID;
+
+-- Preparations that have begun and not ended: what they are of may be what ends this program.
+CREATE TABLE preparation (
+    work   TEXT PRIMARY KEY,
+    starts INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Bytes that users sent for references to files.

@@ -1,7 +1,8 @@
 //! Rows that decide something by themselves: who gets the secrets, and how many tries have failed.
 
 use super::tries::{ALL_OF_ID, ALL_OF_PART, LATEST_OF_ID, LATEST_OF_PART, select};
-use super::{NewTry, Store, Upload};
+use super::{NewTry, PULLS_MAX, Store, Upload};
+use crate::application;
 use crate::application::request::tests::{example, prepared};
 use crate::application::{Prepared, Request};
 use crate::clock::SECOND_NS;
@@ -44,6 +45,28 @@ fn add_try(store: &Store, restart_count: u32, blame: Option<Blame>) -> i64 {
         }
     }
     id
+}
+
+#[test]
+fn a_node_is_found_by_its_address_of_now() {
+    let store = Store::in_memory().unwrap();
+    let define = |name: &str, address: &str| {
+        let text = format!(
+            r#"{{"name":"{name}","mac":"52:54:00:00:00:01","address":"{address}","cpus":1,
+            "power":{{"method":"ipmi","address":"10.77.1.11","user":"u","password":"p"}}}}"#
+        );
+        store.put_nodes(&[serde_json::from_str(&text).unwrap()]).unwrap();
+    };
+    let at = |from: &str| -> Vec<String> {
+        let nodes = store.nodes_at(from.parse().unwrap()).unwrap();
+        nodes.iter().map(ToString::to_string).collect()
+    };
+    define("n1", "10.77.0.11/24");
+    define("n2", "fd77:0::c/64");
+    assert_eq!((at("::ffff:10.77.0.11"), at("fd77::c")), (vec!["n1".into()], vec!["n2".into()]));
+    define("n1", "10.77.0.12/24");
+    assert!(at("10.77.0.11").is_empty());
+    assert_eq!(at("10.77.0.12"), ["n1"]);
 }
 
 #[test]
@@ -189,10 +212,15 @@ fn a_credential_lives_until_its_image_is_pulled() {
     assert_eq!(store.credential(7, &image).unwrap().as_ref(), Some(&credential));
     store.repin_credential(7, &image, &pinned).unwrap();
     assert_eq!(store.credential(7, &image).unwrap(), None);
-    assert_eq!(store.credential(7, &pinned).unwrap(), Some(credential));
-    store.forget_credentials(&pinned).unwrap();
+    assert_eq!(store.credential(7, &pinned).unwrap().as_ref(), Some(&credential));
+    // By another tag of the same content.
+    let text = format!("docker://r.io/x:2@sha256:{}", Digest([1; 32]));
+    store.keep_credential(8, &pinned, &credential, 10).unwrap();
+    store.forget_credentials(7, &text.parse().unwrap()).unwrap();
     assert_eq!(store.credential(7, &pinned).unwrap(), None);
-    assert!(store.credential(8, &image).unwrap().is_some(), "another's, for what is not pinned");
+    assert!(store.credential(8, &pinned).unwrap().is_some(), "another's");
+    store.forget_credentials(8, &pinned).unwrap();
+    assert!(store.credential(8, &image).unwrap().is_some(), "for what is not pinned");
     let digest = Digest([1; 32]);
     store.admit(7, &digest, 20).unwrap();
     assert!(store.is_admitted(7, &digest).unwrap() && !store.is_admitted(8, &digest).unwrap());
@@ -201,16 +229,49 @@ fn a_credential_lives_until_its_image_is_pulled() {
 }
 
 #[test]
+fn a_user_has_only_so_many_credentials_kept() {
+    let store = Store::in_memory().unwrap();
+    let login = Credential::Password { user: "a".into(), password: "b".into() };
+    let credential = RegistryCredential { registry: "r.io".into(), login };
+    let image = |number: i64| format!("docker://r.io/x:{number}").parse().unwrap();
+    store.keep_credential(8, &image(0), &credential, 0).unwrap();
+    for number in 0..=64 {
+        store.keep_credential(7, &image(number), &credential, number).unwrap();
+    }
+    assert_eq!(store.credential(7, &image(0)).unwrap(), None, "the oldest");
+    assert!(store.credential(7, &image(1)).unwrap().is_some());
+    assert!(store.credential(8, &image(0)).unwrap().is_some(), "another's");
+}
+
+#[test]
+fn a_user_wants_only_so_many_images_and_not_for_ever() {
+    let store = Store::in_memory().unwrap();
+    let image = |number: u32| {
+        format!("docker://r.io/x:{number}@sha256:{}", "ab".repeat(32)).parse().unwrap()
+    };
+    for number in 0..PULLS_MAX {
+        assert!(store.add_pull(&image(number), 7, number.into()).unwrap(), "{number}");
+    }
+    assert!(!store.add_pull(&image(PULLS_MAX), 7, 99).unwrap());
+    assert!(store.add_pull(&image(0), 7, 99).unwrap(), "it is under way already");
+    assert!(store.add_pull(&image(PULLS_MAX), 8, 99).unwrap(), "another's");
+    assert_eq!(store.end_old_pulls(30).unwrap(), 30);
+    assert!(store.add_pull(&image(PULLS_MAX), 7, 99).unwrap());
+}
+
+#[test]
 fn pulls_and_uploads_are_kept_once() {
     let store = Store::in_memory().unwrap();
     let pinned = |text: &str| format!("{text}@sha256:{}", "ab".repeat(32)).parse().unwrap();
     store.add_pull(&pinned("docker://r.io/x:1"), 7, 1).unwrap();
-    store.add_pull(&pinned("docker://r.io/x:1"), 8, 2).unwrap();
-    store.add_pull(&pinned("docker://r.io/y:2"), 8, 3).unwrap();
-    let pulls = store.pulls().unwrap();
-    assert_eq!(pulls.iter().map(|(_, uid)| *uid).collect::<Vec<_>>(), [7, 8]);
-    store.end_pulls(&"ab".repeat(32)).unwrap();
-    assert!(store.pulls().unwrap().is_empty(), "both are that content");
+    store.add_pull(&pinned("docker://r.io/x:1"), 7, 2).unwrap();
+    store.add_pull(&pinned("docker://r.io/x:2"), 7, 3).unwrap();
+    store.add_pull(&pinned("docker://r.io/x:1"), 8, 4).unwrap();
+    let whose = || store.pulls().unwrap().iter().map(|(_, uid)| *uid).collect::<Vec<_>>();
+    assert_eq!(whose(), [7, 7, 8]);
+    let key = application::key(&pinned("docker://r.io/x"));
+    assert_eq!(store.end_pulls(7, |image| application::key(image) == key).unwrap(), 2);
+    assert_eq!(whose(), [8], "another user waits for it still");
 
     let sha256 = Digest([1; 32]);
     let upload = Upload { sha256, uid: 7, bytes: 5, used_unix_ns: 1 };

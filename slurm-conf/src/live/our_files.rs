@@ -100,7 +100,7 @@ pub struct Limits {
     pub boot_seconds: u32,
     /// From there to slurmd's registration.
     pub register_seconds: u32,
-    /// From there to the application image being set up.
+    /// Without a byte of the application image, or from the last one to its being set up.
     pub image_seconds: u32,
     /// For a power command to show its effect.
     pub power_seconds: u32,

@@ -4,9 +4,9 @@ use super::initrd::{AgentError, Payload};
 use super::module_order::{LoadOrder, module_name};
 use super::module_tree::{ModuleTree, TreeError};
 use super::{Kernel, PackageError, package, vmlinuz};
-use crate::hub::{Change, Hub, HubError};
+use crate::hub::{Hub, HubError};
 use crate::squashfs;
-use crate::store::StoreError;
+use crate::store::{Sealed, Store, StoreError};
 use protocol::boot::ArtifactRef;
 use protocol::names::KernelName;
 use std::io::{self, Read};
@@ -124,11 +124,18 @@ pub fn rebuild_initrd(
         .and_then(|tables| import.payload.write(&tree, &tables, &initrd))
         .map_err(|source| import.tree_error(source))?;
     import
-        .put(&kernel.release, &order, |change| {
-            let initrd = change.adopt(&initrd)?;
-            Ok([kernel.vmlinuz.clone(), initrd, kernel.modules.clone()])
+        .put(&kernel.release, &order, || {
+            let there = |part: &ArtifactRef| Part::There(part.clone());
+            Ok([there(&kernel.vmlinuz), Part::New(Store::seal(&initrd)?), there(&kernel.modules)])
         })
         .map(Some)
+}
+
+/// A file of a kernel.
+enum Part {
+    /// An artifact already.
+    There(ArtifactRef),
+    New(Sealed),
 }
 
 /// One import on its way.
@@ -183,8 +190,9 @@ impl<'a> Import<'a> {
             Ok(order)
         };
         let order = build().map_err(|source| self.tree_error(source))?;
-        self.put(&kernel, &order, |change| {
-            Ok([change.adopt(&vmlinuz)?, change.adopt(&initrd)?, change.adopt(&modules)?])
+        self.put(&kernel, &order, || {
+            let new = |path| Store::seal(path).map(Part::New);
+            Ok([new(&vmlinuz)?, new(&initrd)?, new(&modules)?])
         })
     }
 
@@ -192,14 +200,20 @@ impl<'a> Import<'a> {
         &self,
         release: &str,
         order: &LoadOrder,
-        adopt: impl FnOnce(&Change<'_>) -> Result<[ArtifactRef; 3], HubError>,
+        parts: impl FnOnce() -> Result<[Part; 3], StoreError>,
     ) -> Result<Kernel, KernelError> {
         if !order.missing.is_empty() {
             log::info!("kernel {} has no module {}", self.name, order.missing.join(", "));
         }
         let put = || {
+            // Nobody waits for the lock while files are hashed.
+            let [vmlinuz, initrd, modules] = parts()?;
             let change = self.hub.change()?;
-            let [vmlinuz, initrd, modules] = adopt(&change)?;
+            let take = |part| match part {
+                Part::There(artifact) => Ok(artifact),
+                Part::New(sealed) => change.publish(sealed),
+            };
+            let [vmlinuz, initrd, modules] = [take(vmlinuz)?, take(initrd)?, take(modules)?];
             let kernel = Kernel {
                 name: self.name.clone(),
                 release: release.to_owned(),

@@ -1,7 +1,7 @@
 //! Programs are started, watched and confined.
 
 use super::*;
-use std::io::Write;
+use std::io::{self, Read, Write};
 
 fn shell(script: &str, limit: Duration) -> Result<(), ProgramError> {
     Program::find("sh", limit)?.args(["-c", script]).run()

@@ -6,9 +6,11 @@ use crate::layer::{LayerError, Reader};
 use std::collections::BTreeMap;
 
 /// Most members; an image has a few for each of its layers.
-const MEMBERS_MAX: usize = 100_000;
+const MEMBERS_MAX: usize = if cfg!(test) { 1000 } else { 100_000 };
 /// Longest name in the archive, in bytes, and longest target of a link; images have names of digests.
 const NAME_BYTES_MAX: usize = 512;
+/// Most bytes of all names and targets, which are held in memory.
+const NAMES_BYTES_MAX: usize = if cfg!(test) { 256 << 10 } else { 16 << 20 };
 /// Most links one after the other.
 const LINKS_MAX: usize = 8;
 
@@ -25,10 +27,19 @@ impl Archive {
         refuse_compressed(section)?;
         let mut archive = Self { files: BTreeMap::new(), links: BTreeMap::new() };
         let mut reader = Reader::new(section.reader());
+        // Not those that are kept: a name may come twice.
+        let (mut members, mut names_bytes) = (0, 0);
         while let Some(member) = reader.next().map_err(unreadable)? {
-            if archive.files.len() + archive.links.len() >= MEMBERS_MAX {
+            members += 1;
+            if members > MEMBERS_MAX {
                 return Err(PrepareError::user(format!(
                     "the image's archive has more than {MEMBERS_MAX} files"
+                )));
+            }
+            names_bytes += member.name.len() + member.link.len();
+            if names_bytes > NAMES_BYTES_MAX {
+                return Err(PrepareError::user(format!(
+                    "the image's archive has more than {NAMES_BYTES_MAX} bytes of names"
                 )));
             }
             if member.name.len().max(member.link.len()) > NAME_BYTES_MAX {

@@ -133,16 +133,25 @@ fn trees_come_as_tar_squashfs_and_sif() {
 }
 
 #[test]
-fn long_names_in_an_archive_are_refused() {
+fn archives_of_too_much_to_keep_in_memory_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("archive");
-    let mut archive = tar::Builder::new(File::create(&path).unwrap());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(0);
-    archive.append_data(&mut header, "x/".repeat(300) + "x", &b""[..]).unwrap();
-    archive.finish().unwrap();
-    let error = open(FileFormat::OciArchive, &path, None, "amd64").unwrap_err();
-    assert!(error.reason.contains("name of more than 512 bytes"), "{error}");
+    let refused = |count: usize, name: &dyn Fn(usize) -> String| {
+        let mut archive = tar::Builder::new(File::create(&path).unwrap());
+        for number in 0..count {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            archive.append_data(&mut header, name(number), &b""[..]).unwrap();
+        }
+        archive.finish().unwrap();
+        open(FileFormat::OciArchive, &path, None, "amd64").unwrap_err().reason
+    };
+    let reason = refused(1, &|_| "x/".repeat(300) + "x");
+    assert!(reason.contains("name of more than 512 bytes"), "{reason}");
+    let reason = refused(1001, &|_| "always the same".into());
+    assert!(reason.contains("more than 1000 files"), "{reason}");
+    let reason = refused(900, &|number| format!("{}{number}", "x/".repeat(200)));
+    assert!(reason.contains("more than 262144 bytes of names"), "{reason}");
 }
 
 #[test]

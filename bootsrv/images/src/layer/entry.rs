@@ -3,10 +3,11 @@
 
 use super::error::LayerError;
 use super::index::{Attribute, Bytes, Entry, Kind, Metadata};
-use super::limits::{ATTRIBUTE_BYTES_MAX, LayerLimits};
+use super::limits::{ATTRIBUTE_BYTES_MAX, LayerLimits, NAME_BYTES_MAX};
 use super::path::{self, Named};
 use super::pax;
 use super::reader::{Member, is_blank};
+use std::collections::BTreeMap;
 
 /// How attributes are written in extended headers.
 const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
@@ -105,12 +106,16 @@ fn metadata(member: &Member) -> Result<Metadata, LayerError> {
 }
 
 fn attributes(member: &Member) -> Result<Vec<Attribute>, LayerError> {
-    let mut kept: Vec<Attribute> = Vec::new();
+    // Of one that comes twice, the last counts.
+    let mut kept: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
     for (key, value) in &member.records {
         let Some(name) = key.strip_prefix(ATTRIBUTE) else { continue };
         if name.starts_with(USER) || name == CAPABILITY {
-            kept.retain(|(other, _)| **other != *name);
-            kept.push((Bytes::from(name), Bytes::from(&**value)));
+            if name == USER || name.len() > NAME_BYTES_MAX || name.contains(&0) {
+                let why = "has an extended attribute whose name Linux does not take";
+                return Err(LayerError::entry(&member.name, why));
+            }
+            kept.insert(name, value);
         }
     }
     let bytes: usize = kept.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -118,6 +123,5 @@ fn attributes(member: &Member) -> Result<Vec<Attribute>, LayerError> {
         let why = format!("has more than {ATTRIBUTE_BYTES_MAX} bytes of extended attributes");
         return Err(LayerError::entry(&member.name, why));
     }
-    kept.sort();
-    Ok(kept)
+    Ok(kept.into_iter().map(|(name, value)| (Bytes::from(name), Bytes::from(value))).collect())
 }

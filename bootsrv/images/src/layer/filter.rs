@@ -3,11 +3,12 @@
 
 use super::entry;
 use super::error::LayerError;
-use super::index::{Entry, Kind, LayerIndex, Metadata};
-use super::layout::{Layout, Place, aside};
+use super::index::{Bytes, Entry, Kind, LayerIndex, Metadata};
+use super::layout::{Layout, Place, Standing, aside};
 use super::limits::LayerLimits;
 use super::reader::Reader;
 use super::source::Source;
+use super::tally::Tally;
 use super::writer::{Item, Writer};
 use std::io::Write;
 
@@ -21,37 +22,52 @@ pub(super) fn filter(
     let mut writer = Writer::new(output);
     let mut layout = Layout::new();
     let mut entries: Vec<Entry> = Vec::new();
-    let (mut bytes, mut index_bytes) = (0_u64, 0_u64);
+    let mut tally = Tally::new(limits);
     let reader = Reader::new(source);
     let mut reader = if may_end { reader.may_end() } else { reader };
     while let Some(mut member) = reader.next()? {
-        let number = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        if u64::from(number) >= limits.entries_max {
-            return Err(LayerError::too_much(format!("more than {} entries", limits.entries_max)));
-        }
+        let number = tally.next()?;
         let entry = entry::of(&member, limits)?;
-        bytes = bytes.saturating_add(member.bytes);
-        if bytes > limits.unpacked_bytes_max {
-            let max = limits.unpacked_bytes_max;
-            return Err(LayerError::too_much(format!("more than {max} bytes of files")));
-        }
-        if bytes > limits.ratio_bytes_min && bytes / reader.input().packed() > limits.ratio_max {
-            return Err(LayerError::too_dense(limits.ratio_max));
-        }
+        tally.content(member.bytes, reader.input().packed())?;
         let place = layout.place(number, &entry);
-        index_bytes += entry.bytes();
-        if index_bytes + layout.implied_bytes() > limits.index_bytes_max {
-            let max = limits.index_bytes_max;
-            return Err(LayerError::too_much(format!("more than {max} bytes of names")));
+        tally.placed(&entry, &layout)?;
+        match place {
+            Place::There => tally.find(&layout, &entry.path)?,
+            Place::Aside => tally.find(&layout, &aside(number))?,
+            Place::Nowhere => {}
         }
-        write(&mut writer, &entry, place, number)?;
+        match (&entry.kind, place) {
+            (Kind::HardLink(_), Place::There) => {
+                // To the file itself: a link to a link to a link would be followed each time.
+                let file = first(&layout, &entries, &entry);
+                tally.find(&layout, file)?;
+                writer.member(&entry.path, Item::HardLink(file), &entry.metadata, &[])?;
+            }
+            _ => write(&mut writer, &entry, place, number)?,
+        }
         if let (Kind::File(size), Place::There | Place::Aside) = (&entry.kind, place) {
             writer.content(&mut *reader.content(&mut member), *size)?;
         }
         entries.push(entry);
     }
-    finish(&mut writer, &mut layout, &entries)?;
+    let directories = layout.close(tally.index_bytes_left());
+    let directories = directories.ok_or_else(|| tally.too_many_bytes())?;
+    for path in directories.iter().map(|(path, _)| path).chain(layout.whiteouts()) {
+        tally.find(&layout, path)?;
+    }
+    finish(&mut writer, &layout, &directories, &entries)?;
     Ok(LayerIndex { entries })
+}
+
+/// The path of the file that a hard link is another name of.
+fn first<'a>(layout: &Layout, entries: &'a [Entry], link: &'a Entry) -> &'a [u8] {
+    match layout.at(&link.path) {
+        Some(Standing::Other(number)) => {
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
+            entries.get(number).map_or(&link.path, |file| &file.path)
+        }
+        _ => &link.path,
+    }
 }
 
 fn write(
@@ -63,9 +79,10 @@ fn write(
     let item = match &entry.kind {
         Kind::File(size) => Item::File(*size),
         Kind::Symlink(target) => Item::Symlink(target),
-        Kind::HardLink(target) => Item::HardLink(target),
         Kind::Fifo => Item::Fifo,
-        Kind::Directory | Kind::Device | Kind::Whiteout | Kind::Opaque => return Ok(()),
+        Kind::HardLink(_) | Kind::Directory | Kind::Device | Kind::Whiteout | Kind::Opaque => {
+            return Ok(());
+        }
     };
     match place {
         Place::There => writer.member(&entry.path, item, &entry.metadata, &entry.attributes),
@@ -77,17 +94,18 @@ fn write(
 /// Directories come last: only now it is known which of their entries counts, and which are opaque.
 fn finish(
     writer: &mut Writer<impl Write>,
-    layout: &mut Layout,
+    layout: &Layout,
+    directories: &[(Bytes, Option<u32>)],
     entries: &[Entry],
 ) -> Result<(), LayerError> {
-    for (path, number) in layout.close() {
+    for (path, number) in directories {
         let entry = number.and_then(|number| entries.get(usize::try_from(number).ok()?));
         let (metadata, attributes) = match entry {
             Some(entry) => (entry.metadata, &*entry.attributes),
             None => (Metadata::IMPLIED, &[][..]),
         };
-        let item = Item::Directory { opaque: layout.is_opaque(&path) };
-        writer.member(&path, item, &metadata, attributes)?;
+        let item = Item::Directory { opaque: layout.is_opaque(path) };
+        writer.member(path, item, &metadata, attributes)?;
     }
     for path in layout.whiteouts() {
         writer.member(path, Item::Whiteout, &Metadata { mode: 0, ..Metadata::IMPLIED }, &[])?;

@@ -1,7 +1,7 @@
 //! What a layer's archive says, without the contents of files: kept beside the layer's squashfs, so
 //! that an image's layers can be laid over each other without being read again.
 
-use super::limits::ENTRY_BYTES;
+use super::limits::{DIRECTORY_BYTES, ENTRY_BYTES};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Borrow;
 use std::fmt::Write as _;
@@ -67,7 +67,8 @@ impl Entry {
         };
         let attributes: usize =
             self.attributes.iter().map(|(name, value)| 64 + name.len() + value.len()).sum();
-        ENTRY_BYTES + u64::try_from(self.path.len() + link + attributes).unwrap_or(u64::MAX)
+        let own = if self.kind == Kind::Directory { DIRECTORY_BYTES } else { ENTRY_BYTES };
+        own + u64::try_from(self.path.len() + link + attributes).unwrap_or(u64::MAX)
     }
 }
 

@@ -3,7 +3,7 @@
 //! and the layers' correction ([`super::stack`]) puts it right.
 
 use super::index::{Bytes, Entry, Kind};
-use super::limits::ENTRY_BYTES;
+use super::limits::DIRECTORY_BYTES;
 use super::path::{join, split};
 use std::collections::{BTreeSet, HashMap};
 
@@ -36,9 +36,10 @@ pub(super) struct Layout {
     standing: HashMap<Bytes, Standing>,
     whiteouts: BTreeSet<Bytes>,
     opaque: BTreeSet<Bytes>,
-    has_aside: bool,
     /// What the directories cost that no entry speaks of.
     implied_bytes: u64,
+    /// How many names each directory has.
+    names: HashMap<Bytes, u64>,
 }
 
 /// The path of a file that is put aside.
@@ -75,8 +76,7 @@ impl Layout {
                 if !matches!(self.at(&entry.path), Some(Standing::Other(_)))
                     && self.open(&entry.path)
                 {
-                    let standing = Standing::Directory(Some(number));
-                    self.standing.insert(entry.path.clone(), standing);
+                    self.set(&entry.path, Standing::Directory(Some(number)));
                 }
                 Place::Nowhere
             }
@@ -86,7 +86,9 @@ impl Layout {
             }
             Kind::File(_) => {
                 let place = self.stand(entry, number, Place::Aside);
-                self.has_aside |= place == Place::Aside;
+                if place == Place::Aside {
+                    self.count(&aside(number));
+                }
                 place
             }
             Kind::Symlink(_) | Kind::Fifo => self.stand(entry, number, Place::Nowhere),
@@ -97,8 +99,29 @@ impl Layout {
         if self.at(&entry.path).is_some() || !self.open(&entry.path) {
             return otherwise;
         }
-        self.standing.insert(entry.path.clone(), Standing::Other(number));
+        self.set(&entry.path, Standing::Other(number));
         Place::There
+    }
+
+    fn set(&mut self, path: &Bytes, standing: Standing) {
+        if self.standing.insert(path.clone(), standing).is_none() {
+            self.count(path);
+        }
+    }
+
+    /// Notes a name in the directory above it.
+    fn count(&mut self, path: &[u8]) {
+        *self.names.entry(split(path).0.into()).or_default() += 1;
+    }
+
+    /// Names that are looked at to find a path, at most: all of each directory on the way.
+    pub(super) fn names_on_the_way(&self, path: &[u8]) -> u64 {
+        let (mut names, mut at) = (0, path);
+        while !at.is_empty() {
+            at = split(at).0;
+            names += self.names.get(at).copied().unwrap_or(0);
+        }
+        names
     }
 
     /// What the directories cost in memory that are only implied, in bytes, roughly.
@@ -124,15 +147,16 @@ impl Layout {
             }
         }
         for directory in missing {
-            self.implied_bytes += ENTRY_BYTES + u64::try_from(directory.len()).unwrap_or(u64::MAX);
-            self.standing.insert(directory, Standing::Directory(None));
+            let bytes = u64::try_from(directory.len()).unwrap_or(u64::MAX);
+            self.implied_bytes += DIRECTORY_BYTES + bytes;
+            self.set(&directory, Standing::Directory(None));
         }
         true
     }
 
     /// All directories, parents first, after every entry was placed: those above whiteouts are made
-    /// now.
-    pub(super) fn close(&mut self) -> Vec<(Bytes, Option<u32>)> {
+    /// now. None: [`Self::implied_bytes`] would be more than so many.
+    pub(super) fn close(&mut self, bytes_max: u64) -> Option<Vec<(Bytes, Option<u32>)>> {
         for opaque in self.opaque.clone() {
             let stands = match self.at(&opaque) {
                 Some(Standing::Directory(_)) => true,
@@ -140,7 +164,7 @@ impl Layout {
                 None => {
                     let open = self.open(&opaque);
                     if open {
-                        self.standing.insert(opaque.clone(), Standing::Directory(None));
+                        self.set(&opaque, Standing::Directory(None));
                     }
                     open
                 }
@@ -148,14 +172,23 @@ impl Layout {
             if !stands {
                 self.opaque.remove(&opaque);
             }
+            if self.implied_bytes > bytes_max {
+                return None;
+            }
         }
         for whiteout in std::mem::take(&mut self.whiteouts) {
             match self.at(&whiteout) {
                 // Removed below and made anew in the same layer.
                 Some(Standing::Directory(_)) => drop(self.opaque.insert(whiteout)),
                 Some(Standing::Other(_)) => {}
-                None if self.open(&whiteout) => drop(self.whiteouts.insert(whiteout)),
+                None if self.open(&whiteout) => {
+                    self.count(&whiteout);
+                    self.whiteouts.insert(whiteout);
+                }
                 None => {}
+            }
+            if self.implied_bytes > bytes_max {
+                return None;
             }
         }
         let mut directories: Vec<(Bytes, Option<u32>)> = Vec::new();
@@ -165,7 +198,7 @@ impl Layout {
             }
         }
         directories.sort();
-        directories
+        Some(directories)
     }
 
     /// After [`Self::close`]: the paths that hide what is below them.
@@ -180,6 +213,6 @@ impl Layout {
 
     /// Whether files were put aside, and where.
     pub(super) fn aside(&self) -> Option<&'static [u8]> {
-        self.has_aside.then_some(ASIDE)
+        self.names.contains_key(ASIDE).then_some(ASIDE)
     }
 }

@@ -20,6 +20,7 @@ mod replay;
 mod source;
 mod sparse;
 pub mod stack;
+mod tally;
 mod tree;
 mod writer;
 

@@ -15,10 +15,11 @@ pub(super) struct Laid {
 }
 
 impl Laid {
-    pub(super) fn of(entries: &[Entry]) -> Self {
+    /// None: its directories would cost more than so many bytes.
+    pub(super) fn of(entries: &[Entry], bytes_max: u64) -> Option<Self> {
         let (mut layout, places) = Layout::of(entries);
-        let directories = layout.close();
-        Self { layout, places, directories }
+        let directories = layout.close(bytes_max)?;
+        Some(Self { layout, places, directories })
     }
 }
 

@@ -5,7 +5,7 @@
 //! ends a value at its first line feed, which capabilities and other attributes may contain.
 
 use super::error::LayerError;
-use super::limits::EXTENSION_BYTES_MAX;
+use super::limits::{EXTENSION_BYTES_MAX, EXTENSIONS_BYTES_MAX};
 use super::pax::{self, Records};
 use super::sparse::{self, Filled, Map};
 use std::io::{self, Read};
@@ -45,6 +45,8 @@ pub(crate) struct Reader<R> {
     /// Of the current member's data.
     left: u64,
     padding: u64,
+    /// Bytes of all extended headers so far.
+    extended: u64,
 }
 
 /// What stood before a member about it.
@@ -57,7 +59,7 @@ struct Extensions {
 
 impl<R: Skip> Reader<R> {
     pub(crate) fn new(input: R) -> Self {
-        Self { input, may_end: false, left: 0, padding: 0 }
+        Self { input, may_end: false, left: 0, padding: 0, extended: 0 }
     }
 
     /// Takes an archive without an end mark.
@@ -185,6 +187,11 @@ impl<R: Skip> Reader<R> {
                 "an extended header has more than {EXTENSION_BYTES_MAX} bytes"
             )));
         }
+        self.extended += bytes + BLOCK_BYTES;
+        if self.extended > EXTENSIONS_BYTES_MAX {
+            let max = EXTENSIONS_BYTES_MAX;
+            return Err(LayerError::too_much(format!("more than {max} bytes of extended headers")));
+        }
         self.expect(bytes);
         let mut data = Vec::new();
         Data { reader: self }.read_to_end(&mut data).map_err(LayerError::from_read)?;
@@ -198,7 +205,7 @@ impl<R: Skip> Reader<R> {
     }
 
     fn skip(&mut self) -> Result<(), LayerError> {
-        let (left, bytes) = (self.left, self.left + self.padding);
+        let (left, bytes) = (self.left, self.left.saturating_add(self.padding));
         (self.left, self.padding) = (0, 0);
         match self.input.skip(bytes).map_err(LayerError::from_read)? {
             skipped if skipped == bytes || self.may_end && skipped >= left => Ok(()),

@@ -109,7 +109,7 @@ fn walk<'a>(tree: &Tree<'a>, path: &'a [u8]) -> Result<Walked<'a>, LayerError> {
     let mut waiting: Vec<&'a [u8]> = parts(path).collect();
     let mut links = 0;
     while let Some(part) = waiting.pop() {
-        tree.step();
+        tree.steps_taken(1);
         match part {
             b"" | b"." => continue,
             b".." => {
@@ -194,10 +194,13 @@ fn hide(tree: &mut Tree<'_>, directory: Id, name: &[u8], touched: usize) {
     }
 }
 
+/// Each name counts as a step: a directory may be hidden again and again.
 fn hide_children(tree: &mut Tree<'_>, directory: Id, touched: usize) {
     let Some(children) = tree.children_mut(directory) else { return };
+    let names = children.len();
     children.retain(|_, child| child.touched == touched);
     let kept: Vec<Id> = children.values().map(|child| child.inode).collect();
+    tree.steps_taken(names);
     for inode in kept {
         hide_children(tree, inode, touched);
     }

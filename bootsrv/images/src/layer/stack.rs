@@ -93,7 +93,8 @@ fn lay_out(layers: &[StackedLayer], limits: &LayerLimits) -> Result<Vec<Laid>, L
     let mut bytes: u64 = layers.iter().map(|layer| layer.index.bytes()).sum();
     let mut laid = Vec::with_capacity(layers.len());
     for layer in layers {
-        let one = Laid::of(&layer.index.entries);
+        let left = limits.stack_bytes_max().saturating_sub(bytes);
+        let one = Laid::of(&layer.index.entries, left).ok_or_else(|| too_many_names(limits))?;
         bytes = bytes.saturating_add(one.layout.implied_bytes());
         if bytes > limits.stack_bytes_max() {
             return Err(too_many_names(limits));

@@ -46,7 +46,7 @@ impl<'a> Layers<'a> {
 pub(super) struct Tree<'a> {
     layers: Layers<'a>,
     inodes: Vec<Inode<'a>>,
-    /// Names looked up so far.
+    /// Names looked at so far.
     steps: Cell<u64>,
 }
 
@@ -61,9 +61,10 @@ impl<'a> Tree<'a> {
         u64::try_from(self.inodes.len()).unwrap_or(u64::MAX)
     }
 
-    /// Counts a name on the way to an entry.
-    pub(super) fn step(&self) {
-        self.steps.set(self.steps.get() + 1);
+    /// Counts names that were looked at.
+    pub(super) fn steps_taken(&self, names: usize) {
+        let names = u64::try_from(names).unwrap_or(u64::MAX);
+        self.steps.set(self.steps.get().saturating_add(names));
     }
 
     pub(super) fn steps(&self) -> u64 {

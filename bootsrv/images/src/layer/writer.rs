@@ -32,11 +32,13 @@ pub(super) enum Item<'a> {
 #[derive(Debug)]
 pub(super) struct Writer<W> {
     output: W,
+    /// For contents; of the writer, because most files are much smaller than it.
+    buffer: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
     pub(super) fn new(output: W) -> Self {
-        Self { output }
+        Self { output, buffer: vec![0; COPY_BYTES] }
     }
 
     /// Writes a member; a file's content follows with [`Self::content`].
@@ -98,11 +100,10 @@ impl<W: Write> Writer<W> {
 
     /// Copies exactly so many bytes as the content of the file written last.
     pub(super) fn content(&mut self, content: &mut dyn Read, size: u64) -> Result<(), LayerError> {
-        let mut buffer = [0; COPY_BYTES];
         let mut left = size;
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(COPY_BYTES);
-            let part = buffer.get_mut(..most).unwrap_or_default();
+            let part = self.buffer.get_mut(..most).unwrap_or_default();
             let length = match content.read(part) {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

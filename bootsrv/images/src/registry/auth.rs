@@ -115,6 +115,7 @@ async fn token(
         let text = format!("{name} wants its login sent without TLS, to {host}: that is not done");
         return Err(Failure::site(text));
     }
+    endpoint.check(&realm)?;
     let request = token_request(endpoint, realm, service, scope);
     let response =
         request.send().await.map_err(|error| Failure::transport(name, endpoint.idle, &error))?;
@@ -138,7 +139,7 @@ fn token_request(
 ) -> RequestBuilder {
     let service = service.unwrap_or_default();
     if let Some(Login { credential: Credential::IdentityToken(token), .. }) = &endpoint.login {
-        return endpoint.client.post(realm).form(&[
+        return endpoint.caller.poster.post(realm).form(&[
             ("grant_type", "refresh_token"),
             ("service", service),
             ("client_id", "bare-metal-container"),
@@ -147,7 +148,7 @@ fn token_request(
         ]);
     }
     realm.query_pairs_mut().append_pair("service", service).append_pair("scope", scope);
-    let request = endpoint.client.get(realm);
+    let request = endpoint.caller.client.get(realm);
     match &endpoint.login {
         Some(Login { credential: Credential::Password { user, password }, .. }) => {
             request.basic_auth(user, Some(password))

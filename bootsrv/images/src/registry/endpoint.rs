@@ -1,10 +1,11 @@
 //! Where requests go: a registry, or a mirror of it.
 
+use super::client::Caller;
 use super::failure::{Again, Failure, one_line};
 use super::{auth, manifest};
 use crate::credentials::Credential;
 use reqwest::header::{ACCEPT, HeaderValue, RANGE};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -35,7 +36,7 @@ pub(crate) struct Endpoint {
     pub(crate) base: String,
     /// There.
     pub(crate) repository: String,
-    pub(crate) client: Client,
+    pub(super) caller: Caller,
     pub(crate) login: Option<Login>,
     /// Longest silence.
     pub(crate) idle: Duration,
@@ -99,7 +100,8 @@ impl Endpoint {
         let url: Url = text
             .parse()
             .map_err(|error| Failure::user(format!("{} is not a host: {error}", self.name)))?;
-        let mut request = self.client.request(ask.method.clone(), url);
+        self.check(&url)?;
+        let mut request = self.caller.client.request(ask.method.clone(), url);
         if ask.path.starts_with("manifests/") {
             request = request.header(ACCEPT, manifest::ACCEPT);
         }
@@ -108,6 +110,11 @@ impl Endpoint {
         }
         let request = auth::authorize(request, used);
         request.send().await.map_err(|error| Failure::transport(&self.name, self.idle, &error))
+    }
+
+    /// Refuses to ask a host where only registries of the site's choice are.
+    pub(super) fn check(&self, url: &Url) -> Result<(), Failure> {
+        self.caller.check(url).map_err(|local| Failure::local(&self.name, &local.to_string()))
     }
 
     async fn refusal(&self, ask: &Ask, response: Response) -> Failure {

@@ -1,5 +1,6 @@
 //! What went wrong with a registry, in words: ours for what happened, the registry's own for why.
 
+use super::reach::Local;
 use crate::error::{Blame, PrepareError};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -81,10 +82,22 @@ impl Failure {
         }
     }
 
+    /// A host that is not asked ([`super::reach`]).
+    pub(crate) fn local(registry: &str, cause: &str) -> Self {
+        let registry = one_line(registry);
+        Self::user(format!(
+            "{registry} is not asked: {cause}; an administrator can allow that by a section \
+             [application_images.registry.\"{registry}\"] of bootsrv.toml"
+        ))
+    }
+
     /// No answer, or no whole one.
     pub(crate) fn transport(registry: &str, idle: Duration, error: &reqwest::Error) -> Self {
         let cause = root_cause(error);
-        if is_tls(error) {
+        if has::<Local>(error) {
+            return Self::local(registry, &cause);
+        }
+        if has::<rustls::Error>(error) {
             return Self::site(tls_text(registry, &cause));
         }
         if error.is_connect() && error.is_timeout() {
@@ -141,8 +154,8 @@ fn root_cause(error: &reqwest::Error) -> String {
     chain(error).last().map_or_else(String::new, |error| one_line(&error.to_string()))
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
-    chain(error).any(|error| error.downcast_ref::<rustls::Error>().is_some())
+fn has<E: StdError + 'static>(error: &reqwest::Error) -> bool {
+    chain(error).any(|error| error.downcast_ref::<E>().is_some())
 }
 
 /// `Retry-After`: seconds or a date.

@@ -3,12 +3,14 @@
 //! Knows HTTP, logins, mirrors and patience; does not know what becomes of the bytes.
 
 mod auth;
+mod client;
 mod endpoint;
 pub(crate) mod failure;
 pub(crate) mod manifest;
 #[cfg(test)]
 mod manifest_tests;
 mod patience;
+mod reach;
 mod session;
 
 pub(crate) use failure::Failure;
@@ -19,10 +21,11 @@ use crate::credentials::{CREDENTIALS_BYTES_MAX, Credential, CredentialsFile};
 use crate::error::PrepareError;
 use crate::progress::Progress;
 use crate::settings::{RegistrySettings, Settings};
+use client::{Caller, wrong};
 use endpoint::{Endpoint, Login, Whose};
 use protocol::image_reference::DockerReference;
+use reqwest::Url;
 use reqwest::header::HeaderValue;
-use reqwest::{Certificate, Client, Proxy, Url, redirect};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -32,8 +35,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Most redirects of one request; registries need one, to where their blobs are.
-const REDIRECTS_MAX: usize = 5;
 /// Where the API of `docker.io` is.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
@@ -69,22 +70,24 @@ pub(crate) struct Registries {
     settings: BTreeMap<String, RegistrySettings>,
     credentials_file: Option<PathBuf>,
     pace: Pace,
-    any: Client,
-    special: BTreeMap<String, Client>,
+    /// For registries without settings.
+    any: Caller,
+    /// For mirrors without settings of their own.
+    mirrors: Caller,
+    special: BTreeMap<String, Caller>,
 }
 
 impl Registries {
     /// Reads the files the settings name.
     pub(crate) fn open(settings: &Settings, pace: Pace) -> Result<Self, PrepareError> {
-        // bootsrv's main did so already; the second is told so, and nothing changes.
-        drop(rustls::crypto::ring::default_provider().install_default());
         let special = settings.registry.iter().map(|(name, special)| {
             check_mirrors(name, special)?;
-            Ok((name.clone(), client(pace, name, special)?))
+            Ok((name.clone(), Caller::anywhere(pace, name, special)?))
         });
         let registries = Self {
             special: special.collect::<Result<_, PrepareError>>()?,
-            any: client(pace, "", &RegistrySettings::default())?,
+            any: Caller::outside(pace)?,
+            mirrors: Caller::anywhere(pace, "", &RegistrySettings::default())?,
             settings: settings.registry.clone(),
             credentials_file: settings.credentials_file.clone(),
             pace,
@@ -112,7 +115,8 @@ impl Registries {
         };
         let scheme = if special.is_some_and(|special| special.insecure) { "http" } else { "https" };
         let host = if image.registry == "docker.io" { DOCKER_HUB } else { &image.registry };
-        let own = self.endpoint(&image.registry, format!("{scheme}://{host}"), &image.repository);
+        let base = format!("{scheme}://{host}");
+        let own = self.endpoint(&image.registry, base, &image.repository, &self.any);
         Ok(Session::new(endpoints, Endpoint { login, ..own }, self.pace.patience, progress))
     }
 
@@ -132,16 +136,17 @@ impl Registries {
             ..image.clone()
         };
         let login = site_login(site, &there)?;
-        let endpoint = self.endpoint(host, format!("{scheme}://{host}"), repository);
+        let base = format!("{scheme}://{host}");
+        let endpoint = self.endpoint(host, base, repository, &self.mirrors);
         Ok(Endpoint { login, ..endpoint })
     }
 
-    fn endpoint(&self, name: &str, base: String, repository: &str) -> Endpoint {
+    fn endpoint(&self, name: &str, base: String, repository: &str, any: &Caller) -> Endpoint {
         Endpoint {
             name: name.to_owned(),
             base,
             repository: repository.to_owned(),
-            client: self.special.get(name).unwrap_or(&self.any).clone(),
+            caller: self.special.get(name).unwrap_or(any).clone(),
             login: None,
             idle: self.pace.idle,
             rate_window: self.pace.rate_window,
@@ -181,10 +186,6 @@ fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn wrong(name: &str, what: &str, why: &dyn std::fmt::Display) -> PrepareError {
-    PrepareError::site(format!("[application_images.registry.\"{name}\"] {what}: {why}"))
-}
-
 fn check_mirrors(name: &str, special: &RegistrySettings) -> Result<(), PrepareError> {
     for mirror in &special.mirrors {
         let url = Url::parse(mirror).map_err(|error| wrong(name, mirror, &error))?;
@@ -194,45 +195,4 @@ fn check_mirrors(name: &str, special: &RegistrySettings) -> Result<(), PrepareEr
         }
     }
     Ok(())
-}
-
-fn client(pace: Pace, name: &str, special: &RegistrySettings) -> Result<Client, PrepareError> {
-    let mut builder = Client::builder()
-        .user_agent(concat!("bare-metal-container/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(pace.connect)
-        .read_timeout(pace.idle)
-        .referer(false)
-        .redirect(redirect_policy());
-    if let Some(path) = &special.ca_file {
-        let fail = |error: &dyn std::fmt::Display| wrong(name, &path.display().to_string(), error);
-        let pem = read_limited(path).map_err(|error| fail(&error))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| fail(&error))?;
-        if certificates.is_empty() {
-            return Err(fail(&"there is no certificate in it"));
-        }
-        builder = builder.tls_certs_merge(certificates);
-    }
-    match special.proxy.as_deref() {
-        None => {}
-        Some("none") => builder = builder.no_proxy(),
-        Some(proxy) => {
-            let proxy = Proxy::all(proxy).map_err(|error| wrong(name, "proxy", &error))?;
-            builder = builder.proxy(proxy);
-        }
-    }
-    builder.build().map_err(|error| wrong(name, "HTTP client", &error))
-}
-
-/// To other hosts too, where blobs are; the client sends no login there. Never from TLS to none.
-fn redirect_policy() -> redirect::Policy {
-    redirect::Policy::custom(|attempt| {
-        let was_tls = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
-        if attempt.previous().len() > REDIRECTS_MAX {
-            attempt.error("too many redirects")
-        } else if was_tls && attempt.url().scheme() != "https" {
-            attempt.error("it leads from TLS to plain HTTP")
-        } else {
-            attempt.follow()
-        }
-    })
 }

@@ -5,10 +5,11 @@ use crate::error::PrepareError;
 use crate::layer::stack::{self, StackedLayer};
 use crate::layer::{self, LayerError, LayerIndex, LayerLimits};
 use crate::prepared::PreparedLayer;
+use artifacts::hub;
 use artifacts::store::{Store, StoreError};
 use protocol::names::Digest;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -61,7 +62,16 @@ impl Shelf {
         blobs.push(blob);
         let surplus = blobs.len().saturating_sub(BLOBS_MAX);
         blobs.drain(..surplus);
-        self.write(&self.blobs_file(diff_id), &blobs)
+        let path = self.blobs_file(diff_id);
+        // Not waited for until it is on the disk: what is lost costs a download, and the wait as much.
+        let write = || {
+            let file =
+                tempfile::Builder::new().prefix(hub::BEGUN).tempfile_in(self.layers_directory())?;
+            serde_json::to_writer(file.as_file(), &blobs)?;
+            file.persist(&path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        write().map_err(|error: io::Error| cannot("write", &path, &error))
     }
 
     /// What is known to have given a layer, the oldest first.
@@ -99,10 +109,23 @@ impl Shelf {
         expected_diff_id: Option<&Digest>,
         limits: &LayerLimits,
     ) -> Result<PreparedLayer, PrepareError> {
+        self.convert_layer_in((), archive, expected_diff_id, limits)
+    }
+
+    /// The same in a place where few convert at once; it is given back as soon as the file is made: to
+    /// hash it and to wait for the disk needs none.
+    pub(crate) fn convert_layer_in<P>(
+        &self,
+        place: P,
+        archive: impl Read + Send,
+        expected_diff_id: Option<&Digest>,
+        limits: &LayerLimits,
+    ) -> Result<PreparedLayer, PrepareError> {
         let scratch =
             self.store().scratch().map_err(|error| PrepareError::site(error.to_string()))?;
         let file = scratch.join("squashfs");
         let converted = layer::convert(archive, expected_diff_id, &file, limits)?;
+        drop(place);
         let index = converted.index;
         let entries = u64::try_from(index.entries.len()).unwrap_or(u64::MAX);
         self.keep(converted.diff_id, &file, &index, entries, converted.unpacked_bytes)
@@ -184,7 +207,7 @@ impl Shelf {
     ) -> Result<PreparedLayer, PrepareError> {
         let path = self.index_file(&diff_id);
         let unfinished = tempfile::Builder::new()
-            .prefix(".new-")
+            .prefix(hub::BEGUN)
             .tempfile_in(self.layers_directory())
             .map_err(LayerError::Write)?;
         index.save(unfinished.path()).map_err(LayerError::Write)?;

@@ -60,6 +60,20 @@ fn a_layer_is_converted_once_and_found_again_after_a_restart() {
 }
 
 #[test]
+fn what_a_killed_run_began_to_write_is_gone_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let one = layer(&shelf, "one");
+    for begun in ["layers/.new-abc", "prepared/.new-def"] {
+        fs::write(directory.path().join(begun), "x").unwrap();
+    }
+    let again = Shelf::open(directory.path(), shelf.store().clone()).unwrap();
+    assert_eq!(again.layers().unwrap(), [one]);
+    let left = |name| fs::read_dir(directory.path().join(name)).unwrap().count();
+    assert_eq!((left("layers"), left("prepared")), (2, 0), "index and layer");
+}
+
+#[test]
 fn a_failed_conversion_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (_, shelf) = shelf(directory.path());
@@ -171,6 +185,27 @@ fn a_layer_is_hashed_before_the_lock_is_waited_for() {
         assert!(std::time::Instant::now() < deadline, "it waits for the lock first");
         std::thread::sleep(Duration::from_millis(2));
     }
+    drop(lock);
+    converting.join().unwrap();
+}
+
+#[test]
+fn who_waits_for_the_lock_converts_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let (place, other) = (std::sync::Arc::new(()), shelf.clone());
+    let lock = shelf.lock().unwrap();
+    let taken = place.clone();
+    let converting = std::thread::spawn(move || {
+        let limits = LayerLimits::default();
+        other.convert_layer_in(taken, &archive("one")[..], None, &limits).unwrap()
+    });
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while std::sync::Arc::strong_count(&place) > 1 {
+        assert!(std::time::Instant::now() < deadline, "it keeps its place");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(!converting.is_finished());
     drop(lock);
     converting.join().unwrap();
 }

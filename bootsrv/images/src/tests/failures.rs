@@ -140,6 +140,22 @@ async fn a_lying_digest() {
 }
 
 #[tokio::test]
+async fn a_digest_that_only_a_header_has_is_not_there() {
+    let asked = Sample::one_layer(7).digest();
+    let server = Scripted::serve(Sample::one_layer(8), move |request| {
+        let named = format!("sha256:{asked}");
+        let reply = || Reply::new(200, "").header("docker-content-digest", named);
+        (request.method == "HEAD").then(reply)
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let images = open(directory.path(), &server.name());
+    let pinned = super::reference(&format!("{}@sha256:{asked}", server.image()));
+    let protocol::image_reference::ImageReference::Docker(pinned) = pinned else { panic!() };
+    let error = images.resolve(&pinned, None).await.unwrap_err();
+    assert!(error.reason.contains("does not have the digest"), "{error}");
+}
+
+#[tokio::test]
 async fn a_wrong_length() {
     let sample = Sample::one_layer(1000);
     let path = sample.layer_path(0);
@@ -201,7 +217,7 @@ async fn a_certificate_that_nobody_vouches_for() {
     registry.push(&sample, "x:1", None);
     let directory = tempfile::tempdir().unwrap();
     let text = registry.image("x:1");
-    let images = open_with(directory.path(), Settings::default());
+    let images = open_with(directory.path(), known(&registry.name));
     let error = pull(&images, &text).await.unwrap_err();
     assert!(error.reason.contains("cannot be reached by TLS"), "{error}");
     assert!(error.reason.contains("ca_file"), "{error}");
@@ -215,7 +231,29 @@ async fn a_certificate_that_nobody_vouches_for() {
     pull(&open_with(directory.path(), settings), &text).await.unwrap();
 
     let plain = RealRegistry::start();
-    let images = open_with(directory.path(), Settings::default());
+    let images = open_with(directory.path(), known(&plain.name));
     let error = pull(&images, &plain.image("x:1")).await.unwrap_err();
     assert!(error.reason.contains("insecure = true"), "{error}");
+}
+
+/// The site knows a registry of that name, and nothing special about it.
+fn known(registry: &str) -> Settings {
+    Settings { registry: [(registry.to_owned(), Default::default())].into(), ..Settings::default() }
+}
+
+#[tokio::test]
+async fn services_on_bootsrvs_own_machine_are_not_asked() {
+    let server = Scripted::serve(Sample::one_layer(1000), |_| None);
+    let directory = tempfile::tempdir().unwrap();
+    let images = open_with(directory.path(), Settings::default());
+    let name = server.name();
+    let port = name.strip_prefix("127.0.0.1:").unwrap();
+    for host in ["127.0.0.1", "localhost", "127.1"] {
+        let error = pull(&images, &format!("docker://{host}:{port}/x:1")).await.unwrap_err();
+        assert_eq!(error.blame, Blame::User, "{error}");
+        assert!(error.reason.contains("is bootsrv's own machine or link"), "{error}");
+        let section = format!("[application_images.registry.\"{host}:{port}\"]");
+        assert!(error.reason.contains(&section), "{error}");
+    }
+    assert_eq!(server.received().len(), 0);
 }

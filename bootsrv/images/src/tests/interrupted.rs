@@ -3,14 +3,13 @@
 use super::sample::Sample;
 use super::scripted::{Received, Reply, Scripted, from_sample};
 use super::{blob_file, blobs, open, pull, request};
-use crate::Blame;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// First bytes of a range that layers were asked from.
-fn ranges(server: &Scripted, sample: &Sample) -> Vec<usize> {
+pub(super) fn ranges(server: &Scripted, sample: &Sample) -> Vec<usize> {
     let received = server.received();
     let layer = received.iter().filter(|one| one.path.contains(&sample.layer_path(0)));
     layer.map(|one| one.from().unwrap_or(0)).collect()
@@ -69,45 +68,6 @@ async fn a_damaged_remainder_is_fetched_again() {
     pull(&images, &server.image()).await.unwrap();
     assert_eq!(ranges(&server, &sample), [60_000, 0]);
     assert_eq!(blobs(directory.path()), 0);
-}
-
-/// A small file system of its own, gone with the test.
-struct SmallDisk<'a>(&'a Path);
-
-impl SmallDisk<'_> {
-    fn mount(&self, options: &str) {
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(self.0);
-        assert!(mount.status().unwrap().success());
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        assert!(Command::new("umount").arg(self.0).status().unwrap().success());
-    }
-}
-
-#[tokio::test]
-async fn a_full_disk_is_told_and_the_next_try_goes_on() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can mount a small file system");
-        return;
-    }
-    let sample = Sample::one_layer(500_000);
-    let server = Scripted::serve(sample.clone(), |_| None);
-    let directory = tempfile::tempdir().unwrap();
-    let blobs_directory = directory.path().join("blobs");
-    std::fs::create_dir(&blobs_directory).unwrap();
-    let disk = SmallDisk(&blobs_directory);
-    disk.mount("size=128k");
-    let images = open(directory.path(), &server.name());
-    let error = pull(&images, &server.image()).await.unwrap_err();
-    assert!(error.reason.contains("No space left on device"), "{error}");
-    assert_eq!(error.blame, Blame::Site);
-    disk.mount("remount,size=1m");
-    pull(&images, &server.image()).await.unwrap();
-    assert_eq!(ranges(&server, &sample), [0, 128 << 10]);
 }
 
 const DIRECTORY: &str = "IMAGES_KILLED_PULL";

@@ -124,6 +124,21 @@ async fn a_refresh_token_is_exchanged() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_does_not_follow_a_redirect() {
+    let sample = Sample::one_layer(1000);
+    let elsewhere = tokens(|_| Reply::new(200, r#"{"access_token":"tok"}"#));
+    let to = format!("http://{}/token", elsewhere.name());
+    let server = tokens(move |_| Reply::new(307, "").header("location", to.clone()));
+    let registry = guarded(&sample, server.name(), "tok");
+    let directory = tempfile::tempdir().unwrap();
+    let images = open(directory.path(), &registry.name());
+    let login = Some(Credential::IdentityToken("refresh me".into()));
+    let error = pull_as(&images, &registry.image(), login).await.unwrap_err();
+    assert!(error.reason.contains("307"), "{error}");
+    assert_eq!(elsewhere.received().len(), 0);
+}
+
+#[tokio::test]
 async fn a_refused_token_is_told_in_the_servers_words() {
     let sample = Sample::one_layer(1000);
     let server = tokens(|_| Reply::new(401, r#"{"details":"incorrect username or password"}"#));

@@ -1,12 +1,13 @@
 //! Pulling, against the real registry program and against one that misbehaves as told.
 
+mod disk;
 mod failures;
 mod interrupted;
 mod login;
 mod pulls;
 mod real;
 mod sample;
-mod scripted;
+pub(crate) mod scripted;
 mod shared;
 mod slow;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Received {
+pub(crate) struct Received {
     pub(super) method: String,
     /// As in the request line.
     pub(super) path: String,
@@ -31,7 +31,7 @@ impl Received {
 
 /// What is answered.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
@@ -44,7 +44,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    pub(super) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, body: body.into(), ..Self::default() }
     }
 
@@ -54,7 +54,7 @@ impl Reply {
         Self::new(status, body.to_string())
     }
 
-    pub(super) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
@@ -63,14 +63,14 @@ impl Reply {
 type Script = dyn FnMut(&Received) -> Reply + Send;
 
 /// Answers until it is dropped.
-pub(super) struct Scripted {
+pub(crate) struct Scripted {
     address: SocketAddr,
     ended: Arc<AtomicBool>,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Scripted {
-    pub(super) fn start(script: impl FnMut(&Received) -> Reply + Send + 'static) -> Self {
+    pub(crate) fn start(script: impl FnMut(&Received) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (ended, received) = (Arc::new(AtomicBool::new(false)), Arc::default());
@@ -97,7 +97,7 @@ impl Scripted {
     }
 
     /// `127.0.0.1:PORT`.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.address.to_string()
     }
 
@@ -105,7 +105,7 @@ impl Scripted {
         format!("docker://{}/x:1", self.address)
     }
 
-    pub(super) fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 

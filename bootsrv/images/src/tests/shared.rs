@@ -4,6 +4,7 @@
 use super::sample::{Sample, digest, layer};
 use super::scripted::{Reply, Scripted, from_sample};
 use super::{blob_file, blobs, open, open_with, pull, request};
+use crate::settings::RegistrySettings;
 use crate::{Blame, Images, PrepareError, PreparedImage, Request, Settings};
 use protocol::image_reference::ImageReference;
 use serde_json::{Value, json};
@@ -91,6 +92,29 @@ async fn a_manifest_that_names_anothers_blob_gets_what_the_registry_gives() {
     let error = pull(&images, &image(&server, "second")).await.unwrap_err();
     assert!(error.reason.contains("blob unknown to registry"), "{error}");
     pull(&images, &image(&server, "first")).await.unwrap();
+}
+
+/// A registry that knows the manifest and the digests in it, says that it has everything, and has no
+/// bytes.
+#[tokio::test]
+async fn another_registrys_word_is_no_proof() {
+    let sample = Sample::one_layer(100_000);
+    let good = Scripted::serve(sample.clone(), |_| None);
+    let path = sample.layer_path(0);
+    let evil = Scripted::serve(sample.clone(), move |request| {
+        let bytes = request.method == "GET" && request.path.contains(&path);
+        bytes.then(|| Reply::refusal(404, "blob unknown to registry"))
+    });
+    let insecure = RegistrySettings { insecure: true, ..RegistrySettings::default() };
+    let registry = [&good, &evil].map(|server| (server.name(), insecure.clone())).into();
+    let directory = tempfile::tempdir().unwrap();
+    let images = open_with(directory.path(), Settings { registry, ..Settings::default() });
+    let own = pull(&images, &good.image()).await.unwrap();
+    let error = pull(&images, &evil.image()).await.unwrap_err();
+    assert!(error.reason.contains("blob unknown to registry"), "{error}");
+    let asked = good.received().len();
+    assert_eq!(pull(&images, &good.image()).await.unwrap().layers, own.layers);
+    assert_eq!(good.received().len(), asked + 1, "whom it came from is only asked for the digest");
 }
 
 #[tokio::test]

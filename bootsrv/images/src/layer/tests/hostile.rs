@@ -6,7 +6,7 @@ use super::{convert_all, digest, same_as_umoci};
 use std::io::{self, Read, Write};
 use tar::EntryType;
 
-fn refused(archive: impl Read + Send, limits: &LayerLimits) -> String {
+pub(super) fn refused(archive: impl Read + Send, limits: &LayerLimits) -> String {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("squashfs");
     convert(archive, None, &output, limits).unwrap_err().to_string()
@@ -51,6 +51,28 @@ fn a_hard_link_to_nothing_and_a_path_below_a_file_are_refused() {
     ] {
         let text = convert_all(directory.path(), &[archive.bytes()]).unwrap_err().to_string();
         assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn names_that_look_like_something_else_are_names() {
+    let odd =
+        ["-h", "-da", "a*b", "[c]", "new\nline", " blank ", "back\\slash", "\u{7f}\u{1b}[31m"];
+    let below = odd.iter().fold(Archive::new(), |archive, name| archive.file(name, name));
+    // Links to files of a lower layer: the correction has them, with their contents read by a program.
+    let links = odd.iter().enumerate();
+    let links = links.fold(Archive::new(), |archive, (number, name)| {
+        archive.hard_link(&format!("link{number}"), name)
+    });
+    assert!(same_as_umoci(&[below, links]));
+}
+
+#[test]
+fn attributes_of_impossible_names_are_refused() {
+    for name in ["user.", "user.a\0b", &format!("user.{}", "x".repeat(251))] {
+        let item = Item::file("f", "").pax(&format!("SCHILY.xattr.{name}"), b"x");
+        let text = refused_by_default(&Archive::new().item(&item));
+        assert!(text.contains("'f' has an extended attribute whose name"), "{text}");
     }
 }
 
@@ -147,9 +169,9 @@ fn bombs_are_refused_at_their_limit() {
 }
 
 /// The same block again and again.
-struct Repeated {
-    block: Vec<u8>,
-    at: usize,
+pub(super) struct Repeated {
+    pub(super) block: Vec<u8>,
+    pub(super) at: usize,
 }
 
 impl Read for Repeated {
@@ -166,9 +188,9 @@ impl Read for Repeated {
 fn entries_without_end_are_refused() {
     // The same name each time: only the count matters here.
     let block = Archive::new().file("x", "").bytes()[..512].to_vec();
-    let limits = LayerLimits { entries_max: 20_000, ..LayerLimits::default() };
+    let limits = LayerLimits { entries_max: 300, ..LayerLimits::default() };
     let text = refused(Repeated { block, at: 0 }, &limits);
-    assert_eq!(text, "the layer has more than 20000 entries, the site's limit");
+    assert_eq!(text, "the layer has more than 300 entries, the site's limit");
 }
 
 #[test]
@@ -191,7 +213,7 @@ fn memory_for_names_and_attributes_has_a_limit() {
 }
 
 /// What the correction of these layers says with small limits.
-fn not_corrected(layers: &[Archive], limits: &LayerLimits) -> String {
+pub(super) fn not_corrected(layers: &[Archive], limits: &LayerLimits) -> String {
     let directory = tempfile::tempdir().unwrap();
     let stacked = layers.iter().enumerate().map(|(number, layer)| {
         let squashfs = directory.path().join(number.to_string());
@@ -228,6 +250,15 @@ fn links_do_not_multiply_what_a_few_entries_cost() {
 }
 
 #[test]
+fn a_size_beyond_all_files_is_no_overflow() {
+    let item = Item { size: Some(u64::MAX), ..Item::new("f", EntryType::Continuous) };
+    let bytes = Archive::new().item(&item).bytes();
+    let mut reader = Reader::new(Plain(&bytes));
+    assert_eq!(reader.next().unwrap().unwrap().bytes, u64::MAX);
+    assert!(reader.next().is_err());
+}
+
+#[test]
 fn random_damage_is_an_error_and_no_panic() {
     let archive = Archive::new().dir("d").file("d/f", "hello").symlink("l", "d").bytes();
     let mut state = 7_u64;
@@ -246,7 +277,7 @@ fn random_damage_is_an_error_and_no_panic() {
     }
 }
 
-struct Plain<'a>(&'a [u8]);
+pub(super) struct Plain<'a>(pub(super) &'a [u8]);
 
 impl Read for Plain<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -2,6 +2,7 @@
 //! be the one that `umoci unpack` makes. They need root, loop devices and the package umoci.
 
 mod archive;
+mod costly;
 mod hostile;
 mod listing;
 mod semantics;
