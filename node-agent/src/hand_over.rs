@@ -10,6 +10,7 @@ use crate::report::Reporter;
 use crate::root::{self, NEW_ROOT};
 use anyhow::{Context as _, Result, bail};
 use protocol::boot::AgentStage;
+use rustix::mount::{MountPropagationFlags, mount_change, mount_move};
 use std::convert::Infallible;
 use std::fs;
 use std::io::Write as _;
@@ -36,9 +37,12 @@ pub(crate) fn hand_over(
     root::hide_parts()?;
     empty_directory(Path::new("/"), fs::metadata("/")?.dev(), DEPTH_MAX);
     std::env::set_current_dir(NEW_ROOT)?;
-    rustix::mount::mount_move(".", "/").context("moving the root")?;
+    mount_move(".", "/").context("moving the root")?;
     rustix::process::chroot(".").context("entering the root")?;
     std::env::set_current_dir("/")?;
+    // What the init mounts from here on shows in the job's image too, as systemd would have it.
+    let shared = MountPropagationFlags::SHARED | MountPropagationFlags::REC;
+    mount_change("/", shared).context("sharing the mounts")?;
 
     reporter.reached(AgentStage::InitStarted, &format!("starting {program}"));
     errand.heartbeat = reporter.heartbeat();

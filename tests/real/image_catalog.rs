@@ -2,8 +2,10 @@
 //! image out of a registry.
 
 use crate::case::{BOOT_SECONDS, Case, ensure_contains, ensure_refused};
-use crate::images::pushed;
-use anyhow::{Result, ensure};
+use crate::images::{layout, pushed};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 use tests::product::{bmc, check, wait_until};
 
@@ -42,16 +44,31 @@ pub(crate) fn images_are_managed(case: &Case<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A node image in a registry is imported and booted like one in a file.
-pub(crate) fn node_image_from_a_registry_boots(case: &Case<'_>) -> Result<()> {
+/// A node image in a registry, and one in a file of its engine's, are imported and booted like any other.
+pub(crate) fn node_images_of_container_tools_boot(case: &Case<'_>) -> Result<()> {
     let option = pushed(case, "node")?;
-    let image = reference(&option);
-    check(bmc(case.cluster, &["image", "import", "pulled", image, "--kind", "node"])?)?;
-    let job = case.submit(&["--bmc-image=pulled"], "uname -r; command -v slurmd; id -un")?;
-    case.wait(job, "COMPLETED", BOOT_SECONDS)?;
-    ensure_contains(&case.output(job), "/usr/sbin/slurmd")?;
+    let file = case.cluster.dir().join("home/node.tar");
+    let from = format!("oci:{}:node", layout().display());
+    let to = format!("docker-archive:{}:test/node:1", file.display());
+    let copy = ["--insecure-policy", "copy", "--quiet", &from, &to];
+    check(Command::new("skopeo").args(copy).output()?).context("copying the node image")?;
+    let images = [("pulled", reference(&option)), ("from-file", "docker-archive:/home/node.tar")];
+    let mut jobs = Vec::new();
+    for (name, image) in images {
+        check(bmc(case.cluster, &["image", "import", name, image, "--kind", "node"])?)?;
+        let option = format!("--bmc-image={name}");
+        jobs.push(case.submit(&[&option], "echo $BMC_NODE_IMAGE $BMC_IMAGE; command -v slurmd")?);
+    }
+    fs::remove_file(file)?;
+    for (job, (name, _)) in jobs.into_iter().zip(images) {
+        case.wait(job, "COMPLETED", BOOT_SECONDS)?;
+        let printed = case.output(job);
+        ensure!(printed.contains("/usr/sbin/slurmd") && printed.contains(name), "{printed}");
+    }
     case.wait_all_off()?;
-    check(bmc(case.cluster, &["image", "rm", "pulled"])?)?;
+    for (name, _) in images {
+        check(bmc(case.cluster, &["image", "rm", name])?)?;
+    }
     let musl = pushed(case, "musl")?;
     let words = ["image", "import", "no-node", reference(&musl), "--kind", "node"];
     ensure_refused(&bmc(case.cluster, &words)?, &["init"])

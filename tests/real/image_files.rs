@@ -1,8 +1,8 @@
 //! Images that are files where the command is typed.
 
-use crate::case::{BOOT_SECONDS, Case, ensure_contains};
+use crate::case::{BOOT_SECONDS, Case, ensure_contains, ensure_refused};
 use crate::images::{layout, pushed};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -31,6 +31,7 @@ pub(crate) fn each_kind_of_file_runs(case: &Case<'_>) -> Result<()> {
         let job = case.submit(&[&image], script).with_context(|| reference.to_owned())?;
         jobs.push((reference, job));
     }
+    let mut of_alice = Vec::new();
     for (reference, job) in jobs {
         case.wait(job, "COMPLETED", 2 * BOOT_SECONDS).with_context(|| reference.to_owned())?;
         let printed = case.output(job);
@@ -38,8 +39,27 @@ pub(crate) fn each_kind_of_file_runs(case: &Case<'_>) -> Result<()> {
         for expected in ["ID=musl", "user alice home /home/alice", &pinned] {
             ensure_contains(&printed, expected).with_context(|| reference.to_owned())?;
         }
+        of_alice.extend(printed.lines().find(|line| line.starts_with(&pinned)).map(str::to_owned));
     }
+    nobody_else_has_them(case, &of_alice)?;
     Ok(fs::remove_dir_all(place)?)
+}
+
+/// bob knows the digests of alice's files, and gets none of their images by them.
+fn nobody_else_has_them(case: &Case<'_>, pinned: &[String]) -> Result<()> {
+    let bob = |words: &[&str]| case.cluster.run("bob", words);
+    for image in pinned {
+        let option = format!("--bmc-image={image}");
+        let sbatch = ["sbatch", "--chdir=/", "--output=/dev/null", &option, "--wrap=true"];
+        ensure_refused(&bob(&sbatch)?, &[]).with_context(|| image.clone())?;
+        ensure_refused(&bob(&["bmc", "image", "pull", image])?, &[])?;
+        ensure_refused(&bob(&["bmc", "image", "show", image])?, &["is not prepared"])?;
+    }
+    let list = ["bmc", "image", "list"];
+    ensure_contains(&check(case.alice(&list)?)?, "/home/alice/private/")?;
+    let listed = check(bob(&list)?)?;
+    ensure!(!listed.contains("/home/alice/"), "{listed}");
+    Ok(())
 }
 
 /// The image in each form, made by the programs people use.

@@ -2,6 +2,7 @@
 
 use crate::case::{BOOT_SECONDS, Case, ensure_contains};
 use anyhow::{Context, Result, ensure};
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use tests::cluster::Options;
 use tests::product::{Assets, check, registry};
@@ -61,7 +62,7 @@ pub(crate) fn a_script_runs_inside(case: &Case<'_>) -> Result<()> {
     let image = pushed(case, "musl")?;
     let script = "cat /etc/os-release; busybox pwd; id; names head n1; echo mine >from-inside; \
                   touch /tmp/x /open/x && echo writable; srun names head; echo $BMC_IMAGE; \
-                  grep -c . /proc/self/status >/dev/null && ls -d /sys/kernel /dev/shm /dev/null";
+                  ls -d /sys/kernel /dev/shm /dev/null; grep ' /dev/hugepages ' /proc/mounts";
     let options = [&*image, "--array=0-1", "--output=/home/alice/%A_%a.out"];
     let array = case.submit(&options, script)?;
     for task in [format!("{array}_0"), format!("{array}_1")] {
@@ -75,6 +76,7 @@ pub(crate) fn a_script_runs_inside(case: &Case<'_>) -> Result<()> {
             &format!("{names}host n1 10.77.0.11\n"),
             &format!("writable\n{names}docker://registry:5000/test/musl:1@sha256:"),
             "/dev/null\n",
+            " /dev/hugepages hugetlbfs ",
         ] {
             ensure_contains(&printed, expected)?;
         }
@@ -84,13 +86,25 @@ pub(crate) fn a_script_runs_inside(case: &Case<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A terminal inside the image.
+/// A terminal inside the image: of `srun --pty`, and of salloc where it gives a shell on the node.
 pub(crate) fn a_terminal_inside(case: &Case<'_>) -> Result<()> {
     let image = pushed(case, "musl")?;
-    let typed = format!("srun --pty --chdir=/ {image} sh -c 'tty; id -un; cat /etc/os-release'");
-    let printed = check(case.alice(&["script", "-qec", &typed, "/dev/null"])?)?;
-    for expected in ["/dev/pts/", "alice", "ID=musl"] {
-        ensure_contains(&printed, expected)?;
+    let show = "tty; id -un; cat /etc/os-release; hostname";
+    let srun = format!("srun --pty --chdir=/ {image} sh -c '{show}'");
+    let typed = |words: &str| {
+        let words = ["env", "SHELL=/bin/sh", "script", "-qec", words, "/dev/null"];
+        let mut command = case.cluster.command("alice", &words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    };
+    let (srun, mut salloc) = (typed(&srun)?, typed(&format!("salloc --chdir=/ {image}"))?);
+    // Read by the shell when it is there; its end ends the allocation.
+    let mut keys = salloc.stdin.take().context("no input")?;
+    writeln!(keys, "{show}; exit")?;
+    for terminal in [srun, salloc] {
+        let printed = check(terminal.wait_with_output()?)?;
+        for expected in ["/dev/pts/", "alice", "ID=musl", "\nn"] {
+            ensure_contains(&printed, expected)?;
+        }
     }
     Ok(())
 }
@@ -99,18 +113,15 @@ pub(crate) fn a_terminal_inside(case: &Case<'_>) -> Result<()> {
 pub(crate) fn an_image_says_how_it_is_run(case: &Case<'_>) -> Result<()> {
     let image = pushed(case, "config")?;
     let show = "echo $GREETING $HOME $PATH; pwd; ls; id -u";
-    let plain = case.submit(&[&image, "--chdir=/opt"], show)?;
-    let script = format!("export GREETING=job; srun sh -c '{show}'");
-    let own = case.submit(&[&image], &script)?;
+    let own = format!("export GREETING=job; srun --chdir=/home/alice sh -c '{show}'");
+    let job = case.submit(&[&image, "--chdir=/opt"], &format!("{show}; {own}"))?;
     let entered = start(case, &[&image, "--bmc-entrypoint", "busybox", "id", "-u"])?;
-    case.wait(plain, "COMPLETED", BOOT_SECONDS)?;
-    let printed = case.output(plain);
+    case.wait(job, "COMPLETED", BOOT_SECONDS)?;
+    let printed = case.output(job);
     ensure_contains(&printed, "image /home/alice /bin:/image/bin")?;
     ensure_contains(&printed, "\n/work\nmarker\n2001\n")?;
-    case.wait(own, "COMPLETED", BOOT_SECONDS)?;
-    let printed = case.output(own);
-    ensure_contains(&printed, "job /home/alice /bin:/image/bin")?;
-    ensure_contains(&printed, "\n/home/alice\n")?;
+    let (_, of_step) = printed.split_once("job /home/alice /bin:/image/bin").context("no step")?;
+    ensure_contains(of_step, "\n/home/alice\n")?;
     let printed = check(entered.wait_with_output()?)?;
     ensure!(printed == "entered with busybox id -u\n2001\n", "{printed}");
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask test` runs it; `cargo xtask test --only NAME` runs the cases whose name contains
 //! NAME. All cases share one cluster and run one after the other: each leaves every node off and
-//! allocatable, and that is checked too.
+//! allocatable, and that is checked too. Where something basic is broken the rest is not run.
 
 mod case;
 mod choices;
@@ -18,9 +18,11 @@ mod image_hostile;
 mod image_mounts;
 mod image_mpi;
 mod image_registry;
+mod image_trouble;
 mod images;
 mod jobs;
 mod kernels;
+mod limit;
 mod limits;
 mod lost;
 mod once;
@@ -39,6 +41,7 @@ mod web;
 
 use anyhow::{Context, Result};
 use case::Case;
+use limit::Left;
 use std::process::ExitCode;
 use std::time::Instant;
 use tests::cluster::{Cluster, Options};
@@ -98,6 +101,7 @@ const CASES: &[(&str, Test)] = &[
     ("image_terminal", images::a_terminal_inside),
     ("image_says_how_it_is_run", images::an_image_says_how_it_is_run),
     ("image_mounts_are_the_sites_to_allow", image_mounts::mounts_are_the_sites_to_allow),
+    ("image_rule_denies", image_mounts::a_rule_denies_an_image),
     ("image_root_on_nfs", image_mounts::root_on_nfs),
     ("image_mpi_on_two_nodes", image_mpi::mpi_on_two_nodes),
     ("image_gives_no_rights", image_hostile::an_image_gives_no_rights),
@@ -107,20 +111,26 @@ const CASES: &[(&str, Test)] = &[
     ("image_in_a_closed_registry", image_registry::a_closed_registry_wants_a_login),
     ("image_registry_is_away", image_registry::a_registry_that_is_away),
     ("image_pull_goes_on_after_a_kill", image_registry::a_slow_pull_goes_on_after_a_kill),
+    ("image_trouble_is_told", image_trouble::what_goes_wrong_is_told),
     ("image_is_pulled_once", image_registry::two_jobs_pull_once),
     ("requeued_job_keeps_its_image", image_registry::a_requeued_job_keeps_its_image),
     ("images_are_managed", image_catalog::images_are_managed),
-    ("node_image_from_a_registry_boots", image_catalog::node_image_from_a_registry_boots),
+    ("node_images_of_container_tools_boot", image_catalog::node_images_of_container_tools_boot),
     ("no_secret_is_seen", secrets::no_secret_is_seen),
     ("energy_agrees_with_the_truth", energy::agrees_with_the_truth),
 ];
 
 /// Four nodes: two good ones, one more to break, and the last with two hardware threads.
 const NODES: u8 = 4;
+/// The last case, which ends the cluster of all others.
+const SECOND_LIFE: &str = "second_life_in_the_same_directory";
 
 fn main() -> ExitCode {
     let filters: Vec<String> = std::env::args().skip(1).collect();
-    match run(&filters) {
+    let names = CASES.iter().map(|case| case.0).chain([SECOND_LIFE]);
+    let left = Left::new(names.filter(|name| wanted(name, &filters)));
+    let of_run = left.clone();
+    match limit::within(limit::RUN, &left, move || run(&filters, &of_run)) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failed) => {
             eprintln!("{failed} case(s) failed");
@@ -133,7 +143,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(filters: &[String]) -> Result<usize> {
+fn run(filters: &[String], left: &Left) -> Result<usize> {
     let dir = format!("/var/tmp/bare-metal-container/test-{}", std::process::id());
     let options = Options { dir: dir.clone().into(), nodes: NODES, ..Options::default() };
     let assets = Assets::beside(&options.program_dir);
@@ -152,12 +162,16 @@ fn run(filters: &[String]) -> Result<usize> {
                 println!("FAILED  {name} ({seconds:.1} s): {error:#}");
             }
         }
+        left.is_done(name);
+        if failed >= limit::FAILED {
+            println!("FAILED  {failed} cases, so the rest is not run: {left}");
+            break;
+        }
     }
-    let name = "second_life_in_the_same_directory";
-    let cluster = if wanted(name, filters) {
+    let cluster = if failed < limit::FAILED && wanted(SECOND_LIFE, filters) {
         let start = Instant::now();
-        let again = down::and_up_again(cluster, options, &assets).context(name)?;
-        println!("ok      {name} ({:.1} s)", start.elapsed().as_secs_f64());
+        let again = down::and_up_again(cluster, options, &assets).context(SECOND_LIFE)?;
+        println!("ok      {SECOND_LIFE} ({:.1} s)", start.elapsed().as_secs_f64());
         again
     } else {
         cluster

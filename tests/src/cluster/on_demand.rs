@@ -1,4 +1,5 @@
-//! Services that only some cases want: two registries, a slow way to one of them, and an NFS server.
+//! Services that only some cases want: two registries, a slow way to one of them, one that follows a
+//! script, and an NFS server.
 //! Their files are written for every cluster; they are started when somebody asks.
 
 use crate::cluster::error::{ClusterError, Result};
@@ -15,6 +16,8 @@ pub const REGISTRY: &str = "registry";
 pub const LOGIN_REGISTRY: &str = "registry-login";
 /// A slow way to [`REGISTRY`].
 pub const SLOW_REGISTRY: &str = "registry-slow";
+/// A registry whose repositories say how it behaves.
+pub const SCRIPTED_REGISTRY: &str = "registry-scripted";
 /// nfs-ganesha with bootsrv's artifacts, read-only.
 pub const NFS: &str = "nfs";
 /// User and password of [`LOGIN_REGISTRY`].
@@ -48,6 +51,7 @@ pub(crate) fn all(run: &RunDir) -> Vec<OnDemand> {
     let serve = |name, config: &str| one(name, &["docker-registry", "serve", &path(config)]);
     let address = |name| format!("{HEAD_ADDRESS}:{}", port(name));
     let slow = format!("{PROGRAM_DIR}/vcluster-slow");
+    let scripted = format!("{PROGRAM_DIR}/vcluster-scripted");
     let (from, to) = (address(SLOW_REGISTRY), address(REGISTRY));
     let nfs = ["ganesha.nfsd", "-F", "-f", &path("nfs/ganesha.conf"), "-L", "/dev/stdout"];
     let nfs = nfs.into_iter().chain(["-p", "/run/ganesha.pid"]).collect::<Vec<_>>();
@@ -55,6 +59,7 @@ pub(crate) fn all(run: &RunDir) -> Vec<OnDemand> {
         serve(REGISTRY, "registry/open.yml"),
         serve(LOGIN_REGISTRY, "registry/login.yml"),
         one(SLOW_REGISTRY, &[&slow, &from, &to, SLOW.0, SLOW.1]),
+        one(SCRIPTED_REGISTRY, &[&scripted, &address(SCRIPTED_REGISTRY), &to]),
         one(NFS, &nfs),
     ]
 }
@@ -65,6 +70,7 @@ pub fn port(name: &str) -> u16 {
     match name {
         REGISTRY => 5000,
         SLOW_REGISTRY => 5001,
+        SCRIPTED_REGISTRY => 5002,
         LOGIN_REGISTRY => 5443,
         _ => 2049,
     }

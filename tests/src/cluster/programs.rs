@@ -6,8 +6,14 @@ use std::fs;
 use std::path::Path;
 
 /// What the cluster itself cannot do without.
-const NEEDED: [&str; 5] =
-    ["vcluster-init", "vcluster-chassis", "vcluster-power", "vcluster-slow", "slurm-conf"];
+const NEEDED: [&str; 6] = [
+    "vcluster-init",
+    "vcluster-chassis",
+    "vcluster-power",
+    "vcluster-slow",
+    "vcluster-scripted",
+    "slurm-conf",
+];
 /// What is used where it has been built.
 const WANTED: [&str; 8] =
     ["bootsrv", "prolog", "resume", "reboot", "epilog", "suspend", "resume-fail", "bmc"];

@@ -5,7 +5,8 @@ use crate::cluster::layout::RunDir;
 use crate::cluster::network::{BRIDGE, MANAGEMENT_BRIDGE};
 use crate::cluster::node::{HEAD_ADDRESS, Hardware, Node};
 use crate::cluster::on_demand::{
-    CERTIFICATE, LOGIN_REGISTRY, NFS_PATH, REGISTRY, REGISTRY_HOST, SLOW_REGISTRY, port,
+    CERTIFICATE, LOGIN_REGISTRY, NFS_PATH, REGISTRY, REGISTRY_HOST, SCRIPTED_REGISTRY,
+    SLOW_REGISTRY, port,
 };
 use crate::cluster::slurm::{CLUSTER_NAME, GENERATED, slurm_memory_mib};
 use std::fmt::Write as _;
@@ -20,6 +21,9 @@ pub const PARTITION: &str = "bmc";
 pub const DEFAULT_KERNEL: &str = "6.1-cloud";
 /// The node image of all jobs.
 pub const IMAGE: &str = "debian12";
+
+/// The site lets no job of [`PARTITION`] have an image below a directory of this name.
+pub const FORBIDDEN: &str = "forbidden";
 
 /// What every node gets: path on the node, and its source below the site directory.
 const SITE_FILES: [(&str, &str); 3] =
@@ -86,10 +90,18 @@ insecure = true
 insecure = true
 
 {}
+insecure = true
+
+{}
 ca_file = "{CERTIFICATE}"
+
+[[application_images.rule]]
+partitions = ["{PARTITION}"]
+deny = ["*/{FORBIDDEN}/*"]
 "#,
         registry(REGISTRY),
         registry(SLOW_REGISTRY),
+        registry(SCRIPTED_REGISTRY),
         registry(LOGIN_REGISTRY),
     )
 }

@@ -36,6 +36,7 @@ JobAcctGatherType=jobacct_gather/cgroup
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 MpiDefault=none
+LaunchParameters=use_interactive_step
 
 # Only for the virtual cluster: emulated nodes answer late, and tests do not wait for stubborn jobs.
 MessageTimeout=30

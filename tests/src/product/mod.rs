@@ -5,6 +5,7 @@ pub mod demo;
 pub mod files;
 pub mod record;
 pub mod registry;
+pub mod scripted;
 
 use crate::cluster::site::{DEFAULT_KERNEL, IMAGE};
 use crate::cluster::{Cluster, Options};

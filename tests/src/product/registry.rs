@@ -22,15 +22,24 @@ pub fn reference(registry: &str, image: &str, tag: &str) -> String {
 /// # Errors
 /// When the registry does not come up, or skopeo fails.
 pub fn push(cluster: &Cluster, layout: &Path, image: &str, tag: &str) -> Result<String> {
-    push_to(cluster, REGISTRY, layout, image, tag)
+    push_to(cluster, REGISTRY, layout, image, &reference(REGISTRY, image, tag))
 }
 
-/// As [`push`], to the registry with a login.
+/// As [`push`], under another name: `REPOSITORY:TAG`.
+///
+/// # Errors
+/// As [`push`].
+pub fn push_as(cluster: &Cluster, layout: &Path, image: &str, name: &str) -> Result<String> {
+    let to = format!("docker://{REGISTRY_HOST}:{}/{name}", on_demand::port(REGISTRY));
+    push_to(cluster, REGISTRY, layout, image, &to)
+}
+
+/// As [`push`], to the registry with a login; with a manifest of Docker's, and so another digest.
 ///
 /// # Errors
 /// As [`push`].
 pub fn push_with_login(cluster: &Cluster, layout: &Path, image: &str, tag: &str) -> Result<String> {
-    push_to(cluster, LOGIN_REGISTRY, layout, image, tag)
+    push_to(cluster, LOGIN_REGISTRY, layout, image, &reference(LOGIN_REGISTRY, image, tag))
 }
 
 fn push_to(
@@ -38,20 +47,19 @@ fn push_to(
     registry: &str,
     layout: &Path,
     image: &str,
-    tag: &str,
+    to: &str,
 ) -> Result<String> {
     if !cluster.services().iter().any(|(name, _)| name == registry) {
         cluster.start_service(registry)?;
     }
     let from = format!("oci:{}:{image}", layout.display());
-    let to = reference(registry, image, tag);
     let login = format!("--dest-creds={}:{}", LOGIN.0, LOGIN.1);
     let mut words =
         vec!["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"];
     if registry == LOGIN_REGISTRY {
-        words.push(&login);
+        words.extend(["--format=v2s2", &login]);
     }
-    words.extend([from.as_str(), to.as_str()]);
+    words.extend([from.as_str(), to]);
     check(cluster.run("root", &words)?).with_context(|| format!("pushing {image}"))?;
-    Ok(to)
+    Ok(to.to_owned())
 }
