@@ -76,6 +76,8 @@ impl Store {
         let directory = directory.into();
         let fail = |source| StoreError::Directory { path: directory.clone(), source };
         fs::create_dir_all(&directory).map_err(fail)?;
+        // An NFS server gives it to every node: who knows a file's digest may have it, and nobody else.
+        fs::set_permissions(&directory, Permissions::from_mode(0o711)).map_err(fail)?;
         let removed = scratch::clean(&directory).map_err(fail)?;
         if removed > 0 {
             log::warn!("removed {removed} unfinished artifact directories in {directory:?}");
@@ -233,6 +235,8 @@ mod tests {
         assert_eq!(fs::read(store.path(&digest)).unwrap(), b"abc");
         let mode = fs::metadata(store.path(&digest)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
+        let mode = fs::metadata(directory.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o711, "nobody else learns a digest by listing");
         assert_eq!(store.list().unwrap(), [ArtifactRef { sha256: digest, bytes: 3 }]);
         assert_eq!(names(directory.path()), [ABC], "nothing is left beside it");
         assert!(store.remove(&digest).unwrap());

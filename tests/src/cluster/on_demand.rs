@@ -132,7 +132,8 @@ fn ganesha(run: &RunDir) -> String {
          NFSv4 {{ Graceless = true; Lease_Lifetime = 10; RecoveryBackend = fs; RecoveryRoot = \"{}\"; \
          Only_Numeric_Owners = true; Minor_Versions = 1,2; }}\n\
          EXPORT {{ Export_Id = 1; Path = /var/lib/bare-metal-container/artifacts; Pseudo = {NFS_PATH}; \
-         Access_Type = RO; Squash = No_Root_Squash; SecType = sys; Protocols = 4; Transports = TCP; \
+         Access_Type = RO; Squash = All_Squash; PrivilegedPort = true; SecType = sys; Protocols = 4; \
+         Transports = TCP; \
          FSAL {{ Name = VFS; }} }}\n\
          NFS_KRB5 {{ Active_krb5 = false; }}\n\
          LOG {{ Default_Log_Level = EVENT; }}\n",
