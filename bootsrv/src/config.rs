@@ -315,7 +315,7 @@ impl Config {
                 }
             }
         }
-        if let Some((key, value, problem)) = self.application_images.site.broken() {
+        if let Some((key, value, problem)) = self.application_images.broken() {
             return refuse(&format!("application_images.{key}"), &value, problem);
         }
         let wants_nfs = |one: &&Partition| one.root == Some(RootMode::Nfs);

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod console;
 pub mod deployment;
+pub mod descriptors;
 pub mod energy_record;
 mod essential;
 pub mod http;

@@ -16,7 +16,7 @@ use bootsrv::power::{self, Fleet, Listener, Site};
 use bootsrv::slurm::Scontrol;
 use bootsrv::slurm_queue::SlurmQueue;
 use bootsrv::store::Store;
-use bootsrv::{logging, tls, users};
+use bootsrv::{descriptors, logging, tls, users};
 use clap::Parser;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -68,6 +68,12 @@ fn start(arguments: &Arguments) -> Result<()> {
     }
     logging::start(arguments.foreground, arguments.debug)?;
     missing.iter().for_each(|missing| log::warn!("{missing}"));
+    match descriptors::raise() {
+        Ok(most) => {
+            log::info!("at most {most} files and connections are open at once (LimitNOFILE)")
+        }
+        Err(error) => log::warn!("raising the limit of open files (LimitNOFILE): {error}"),
+    }
     // Every thread of the process may use TLS: one provider for all.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         log::debug!("a TLS provider was installed before");

@@ -5,7 +5,16 @@ use std::fs;
 
 /// CPUs on-line; 0 if the kernel does not say.
 pub(crate) fn cpus_online() -> u32 {
-    let list = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    cpus("online")
+}
+
+/// CPUs that may ever come on-line, for which the kernel sets memory aside; 0 if it does not say.
+pub(crate) fn cpus_possible() -> u32 {
+    cpus("possible")
+}
+
+fn cpus(state: &str) -> u32 {
+    let list = fs::read_to_string(format!("/sys/devices/system/cpu/{state}")).unwrap_or_default();
     cpus_in_list(&list).unwrap_or(0)
 }
 

@@ -21,7 +21,7 @@ const FOLLOW_NOTHING: &str = "redirect_dir=nofollow,metacopy=off,index=off";
 /// A file cannot be read where it lies, or this kernel does not take it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct NotMountable(String);
+pub(crate) struct NotMountable(pub(crate) String);
 
 /// Mounts a squashfs file, read-only.
 pub(crate) fn mount_squashfs(file: &Path, target: &Path, flags: MountFlags) -> Result<()> {

@@ -2,13 +2,16 @@
 //! somewhere else, written as skopeo and Apptainer users know it (`docker://`, `oci:`, `sif:` …).
 
 use crate::names::{Digest, ImageName, InvalidName};
+use crate::registry_host::{DEFAULT_REGISTRY, canonical_registry, is_registry};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest reference, in bytes: a registry's host name, a repository (255 bytes by the OCI
-/// distribution specification), a tag (128) and a digest (71) fit.
+/// Longest reference, in bytes: a registry's host name (253), a repository (255 by the OCI
+/// distribution specification), a tag (128) and a digest fit.
 pub const REFERENCE_BYTES_MAX: usize = 1024;
+/// Longest reference without its digest, in bytes: whatever can be read can be pinned, and read again.
+const UNPINNED_BYTES_MAX: usize = REFERENCE_BYTES_MAX - 72;
 
 /// The value of `--bmc-image`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,7 +36,7 @@ pub enum ImageReference {
 /// An image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DockerReference {
-    /// `host[:port]`; `docker.io` where none is written.
+    /// `host[:port]` in the one spelling of [`canonical_registry`]; `docker.io` where none is written.
     pub registry: String,
     /// Repository; `library/` is put before a single name at `docker.io`, as Docker does.
     pub repository: String,
@@ -123,7 +126,6 @@ impl ImageReference {
     }
 }
 
-const DEFAULT_REGISTRY: &str = "docker.io";
 const DIGEST_MARK: &str = "@sha256:";
 
 fn refuse<T>(text: &str, rule: &'static str) -> Result<T, InvalidName> {
@@ -151,13 +153,12 @@ impl FromStr for DockerReference {
             _ => (named, None),
         };
         let (registry, repository) = match path.split_once('/') {
-            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest),
+            Some((host, rest)) if is_registry(host) => (host, rest),
             _ => (DEFAULT_REGISTRY, path),
         };
-        let host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
-        if registry.is_empty() || !registry.chars().all(host) {
+        let Some(registry) = canonical_registry(registry) else {
             return refuse(text, "the registry is a host name, with :port if need be");
-        }
+        };
         let part = |part: &str| {
             part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
                 && part.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
@@ -165,18 +166,19 @@ impl FromStr for DockerReference {
                     .chars()
                     .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
         };
+        // Docker's own, before the length is looked at: it counts, and is read again.
+        let single = registry == DEFAULT_REGISTRY && !repository.contains('/');
+        let repository =
+            if single { format!("library/{repository}") } else { repository.to_owned() };
         if repository.len() > 255 || !repository.split('/').all(part) {
             return refuse(text, "a repository has lower-case letters, digits, '.', '_', '-', '/'");
         }
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return refuse(text, "a tag has 1 to 128 letters, digits, '.', '_' and '-'");
         }
-        let single = registry == DEFAULT_REGISTRY && !repository.contains('/');
-        let repository =
-            if single { format!("library/{repository}") } else { repository.to_owned() };
         let tag = tag.map(str::to_owned);
         let tag = if tag.is_none() && digest.is_none() { Some("latest".to_owned()) } else { tag };
-        Ok(Self { registry: registry.to_owned(), repository, tag, digest })
+        Ok(Self { registry, repository, tag, digest })
     }
 }
 
@@ -203,8 +205,9 @@ impl FromStr for ImageReference {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        if text.len() > REFERENCE_BYTES_MAX {
-            return refuse(text, "it has at most 1024 characters");
+        let unpinned = text.rsplit_once(DIGEST_MARK).map_or(text, |(unpinned, _)| unpinned);
+        if text.len() > REFERENCE_BYTES_MAX || unpinned.len() > UNPINNED_BYTES_MAX {
+            return refuse(text, "it has at most 952 bytes before its digest");
         }
         if text.chars().any(|c| c.is_control() || c == ',') {
             return refuse(text, "it has no control characters and no comma");
@@ -306,6 +309,12 @@ mod tests {
             ("docker://a/b:1", "docker://docker.io/a/b:1".to_owned()),
             ("docker://localhost/x", "docker://localhost/x:latest".to_owned()),
             ("docker://10.0.0.1:5000/x/y:v1", "docker://10.0.0.1:5000/x/y:v1".to_owned()),
+            ("docker://registry:5000/x", "docker://registry:5000/x:latest".to_owned()),
+            ("docker://registry:443/x", "docker://registry:443/x:latest".to_owned()),
+            ("docker://[::1]:5000/x", "docker://[::1]:5000/x:latest".to_owned()),
+            ("docker://[::1]/x", "docker://[::1]/x:latest".to_owned()),
+            ("docker://R.IO.:0443/x", "docker://r.io/x:latest".to_owned()),
+            ("docker://Index.docker.io/x", "docker://docker.io/library/x:latest".to_owned()),
             (
                 &*format!("docker://r.io/x@sha256:{digest}"),
                 format!("docker://r.io/x@sha256:{digest}"),
@@ -334,6 +343,34 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_read_can_be_pinned_and_read_again() {
+        let digest: Digest = "ab".repeat(32).parse().unwrap();
+        let host = format!("{}io", "abcdefghi.".repeat(25));
+        let (repository, tag) = ("a".repeat(255), "t".repeat(128));
+        let port = format!("{}5000", "0".repeat(250));
+        for longest in [
+            format!("docker://{host}:{port}/{repository}:{tag}"),
+            format!("docker://{}:{tag}", "a".repeat(247)),
+            format!("sif:/{}", "a".repeat(UNPINNED_BYTES_MAX - 5)),
+        ] {
+            let read: ImageReference = longest.parse().unwrap();
+            for image in [read.clone(), read.pinned(digest)] {
+                let text = image.to_string();
+                assert!(text.len() <= REFERENCE_BYTES_MAX, "{text}");
+                assert_eq!(text.parse::<ImageReference>().unwrap(), image);
+            }
+        }
+        for long in [
+            format!("sif:/{}", "a".repeat(UNPINNED_BYTES_MAX - 4)),
+            format!("docker://r.io:{}1/x", "0".repeat(1000)),
+            format!("docker://{}.io/x", host.repeat(2)),
+            format!("docker://{}", "a".repeat(248)),
+        ] {
+            assert!(long.parse::<ImageReference>().is_err(), "{long}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_reference_is_refused() {
         let long = format!("docker://{}", "a".repeat(2000));
         for bad in [
@@ -344,6 +381,8 @@ mod tests {
             "docker://a:b c",
             "a@b",
             "docker://a@sha512:00",
+            "docker://r.io:/x",
+            "docker://0x7f.1:5000/x",
             "docker://a@sha256:00",
             "sif:relative",
             "dir:/a/../b",

@@ -17,3 +17,4 @@ pub mod nearest;
 pub mod node_list;
 pub mod profile;
 pub mod registry_credentials;
+pub mod registry_host;

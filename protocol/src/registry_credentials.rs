@@ -4,6 +4,7 @@
 //! user's file) and by bootsrv (the site's).
 
 use crate::image_reference::DockerReference;
+use crate::registry_host::canonical_registry;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD as STANDARD, BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -138,15 +139,18 @@ impl CredentialsFile {
         &self,
         image: &DockerReference,
     ) -> Result<Option<Credential>, CredentialError> {
-        let whole = format!("{}/{}", image.registry, image.repository);
+        // A mirror's host is as the site has written it.
+        let registry =
+            canonical_registry(&image.registry).unwrap_or_else(|| image.registry.clone());
+        let whole = format!("{registry}/{}", image.repository);
         let mut path = whole.as_str();
         loop {
             let keyed = self.auths.iter().find(|(key, _)| canonical(key) == path);
             if let Some(found) = keyed.and_then(|(_, entry)| entry.credential().transpose()) {
                 return found.map(Some);
             }
-            if keyed.is_some() || path == image.registry {
-                self.refuse_helper(&image.registry, keyed.is_some())?;
+            if keyed.is_some() || path == registry {
+                self.refuse_helper(&registry, keyed.is_some())?;
             }
             match path.rsplit_once('/') {
                 Some((parent, _)) => path = parent,
@@ -170,13 +174,11 @@ impl CredentialsFile {
 }
 
 /// A key of `auths` as references name it; Docker writes its own registry as a URL.
-fn canonical(key: &str) -> &str {
+fn canonical(key: &str) -> String {
     let key = key.trim_start_matches("https://").trim_start_matches("http://");
     let key = key.trim_end_matches('/').trim_end_matches("/v1").trim_end_matches("/v2");
-    match key {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
-        key => key,
-    }
+    let (host, path) = key.find('/').map_or((key, ""), |at| key.split_at(at));
+    canonical_registry(host).map_or_else(|| key.to_owned(), |host| host + path)
 }
 
 #[cfg(test)]
@@ -188,7 +190,9 @@ mod tests {
             "https://index.docker.io/v1/": {"auth": "aHViOnNlY3JldA=="},
             "r.io:5000": {"auth": "YTpiOmM="},
             "r.io:5000/team/tools": {"identitytoken": "refresh"},
-            "kept.io": {}
+            "kept.io": {},
+            "mirror": {"auth": "bTpt"},
+            "https://Big.io:443/v2/": {"auth": "YmlnOmI="}
         },
         "credsStore": "desktop",
         "credHelpers": {"cloud.io": "cloud"},
@@ -203,6 +207,10 @@ mod tests {
         Credential::Password { user: user.into(), password: password.into() }
     }
 
+    fn other() -> DockerReference {
+        "other.io/x".parse().unwrap()
+    }
+
     #[test]
     fn the_entry_of_the_longest_path_counts() {
         assert_eq!(find("ubuntu"), Ok(Some(password("hub", "secret"))));
@@ -210,7 +218,11 @@ mod tests {
         let token = Credential::IdentityToken("refresh".into());
         assert_eq!(find("r.io:5000/team/tools/cc"), Ok(Some(token)));
         assert_eq!(find("r.io:5000/team/toolsmith"), Ok(Some(password("a", "b:c"))));
-        assert_eq!(find("other.io/x"), Ok(None));
+        assert_eq!(find("big.IO./x"), Ok(Some(password("big", "b"))), "however both are spelled");
+        let mirror = DockerReference { registry: "mirror".into(), ..other() };
+        let file = CredentialsFile::parse(FILE.as_bytes()).unwrap();
+        assert_eq!(file.credential(&mirror), Ok(Some(password("m", "m"))));
+        assert_eq!(file.credential(&other()), Ok(None));
     }
 
     #[test]

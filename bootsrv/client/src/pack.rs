@@ -3,7 +3,7 @@
 //! digest, and for the way) rather than kept: nothing is written, and little is held in memory.
 
 use crate::transport::UPLOAD;
-use crate::upload::{CHUNK_BYTES, UPLOAD_LIMIT};
+use crate::upload::{CHUNK_BYTES, upload_limit};
 use crate::{Client, ClientError};
 use protocol::api::{UPLOADS, UploadView};
 use protocol::image_reference::FileReference;
@@ -65,7 +65,7 @@ impl Client {
             ))));
         }
         if !self.has_upload(&digest)? {
-            self.put_upload(file, &digest, &mut |sent| {
+            self.put_upload(file, &digest, bytes, &mut |sent| {
                 progress(FileProgress::Sending(sent, bytes));
             })?;
         }
@@ -80,6 +80,7 @@ impl Client {
         &self,
         file: &FileReference,
         digest: &Digest,
+        bytes: u64,
         sent: &mut dyn FnMut(u64),
     ) -> Result<UploadView, ClientError> {
         let path = PathBuf::from(&file.path);
@@ -97,7 +98,7 @@ impl Client {
                 }
             });
             let mut body = Chunks { receiver, rest: Vec::new(), at: 0, sent: 0, told: sent };
-            let client = self.with_total(UPLOAD_LIMIT);
+            let client = self.with_total(upload_limit(bytes));
             let body = ureq::SendBody::from_reader(&mut body);
             let answer = client.send("PUT", &url, digest, UPLOAD, body)?;
             client.json("PUT", &url, &answer)

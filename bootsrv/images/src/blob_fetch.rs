@@ -2,6 +2,7 @@
 //! progress.
 
 use crate::blob::{BlobError, BlobWriter};
+use crate::places::Kind;
 use crate::prepare_room::{Disk, Floor};
 use crate::progress::Progress;
 use crate::registry::manifest::Descriptor;
@@ -35,7 +36,9 @@ pub(crate) struct Fetch<'a> {
     pub(crate) blob: &'a Descriptor,
     pub(crate) progress: &'a Progress,
     /// Where its place is from: nobody keeps one while he waits for a registry to be asked again.
-    pub(crate) slots: &'a Slots,
+    pub(crate) slots: &'a Slots<Kind>,
+    /// What its place is.
+    pub(crate) kinds: &'a [Kind],
     pub(crate) disk: &'a Disk,
 }
 
@@ -62,7 +65,7 @@ impl Fetch<'_> {
         while at < size {
             let place = match slot.take() {
                 Some(place) => place,
-                None => self.slots.take(session.registry()).await,
+                None => self.slots.take(self.kinds).await,
             };
             let (from, since) = (at, Instant::now());
             let (back, ended) = self.attempt(kept, &mut at).await?;

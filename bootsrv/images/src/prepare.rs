@@ -5,7 +5,7 @@ use crate::error::PrepareError;
 use crate::prepare_file;
 use crate::prepare_layer::Workshop;
 use crate::prepare_registry;
-use crate::prepare_room::Disk;
+use crate::prepare_room::{Budget, Disk};
 use crate::prepared::{PreparedImage, key};
 use crate::progress::Progress;
 use crate::registry::{Pace, Registries};
@@ -32,6 +32,9 @@ pub struct Request {
     pub uploaded: Option<PathBuf>,
     /// The user's; none: the site's, if it has one for that registry.
     pub credential: Option<Credential>,
+    /// The user's number: at most half of the layers fetched or converted at once are one user's. None:
+    /// nobody's in particular, who are one user together.
+    pub uid: Option<u32>,
 }
 
 /// Everything about application images; clones share it.
@@ -142,7 +145,8 @@ impl Images {
         ask.await.map_err(|error: PrepareError| error.about(&format_args!("docker://{image}")))
     }
 
-    /// Begins to prepare an image, or joins those who wait for the same with the same credential.
+    /// Begins to prepare an image, or joins those of the same user who wait for the same with the
+    /// same credential.
     /// Must be called inside a tokio runtime.
     #[must_use]
     pub fn start(&self, request: Request) -> Preparation {
@@ -190,21 +194,25 @@ impl Inner {
         let Some(digest) = key(&request.reference) else {
             return Err(PrepareError::site("it is not pinned to a content"));
         };
-        let now = now_unix_ns();
-        if let Some(ready) = self.workshop.ready(request.reference.clone(), digest, now).await? {
+        let ready = self.workshop.ready(request.reference.clone(), digest, now_unix_ns());
+        if let Some(ready) = ready.await? {
             return Ok(ready);
         }
+        let budget = Budget::new(&self.workshop.settings, request.uid);
         let parts = match &request.reference {
             ImageReference::Docker(image) => {
                 let credential = request.credential.as_ref();
                 let session = self.registries.session(image, credential, progress.clone())?;
-                prepare_registry::prepare(&self.workshop, session, image, progress).await?
+                prepare_registry::prepare(&self.workshop, session, image, (progress, budget))
+                    .await?
             }
             ImageReference::File(file) => {
                 let uploaded = request.uploaded.as_deref();
-                prepare_file::prepare(&self.workshop, file, uploaded, progress).await?
+                prepare_file::prepare(&self.workshop, file, uploaded, (progress, budget)).await?
             }
         };
+        // Not before its layers are there: the shelf tells by this who was the last to ask for them.
+        let now = now_unix_ns();
         let image = PreparedImage {
             digest,
             reference: request.reference.to_string(),

@@ -2,6 +2,7 @@
 
 use crate::error::PrepareError;
 use crate::format::{self, FileImage, FileLayer};
+use crate::places::ConversionSlot;
 use crate::prepare_layer::{Parts, Workshop};
 use crate::prepare_room::Budget;
 use crate::prepared::PreparedLayer;
@@ -24,7 +25,7 @@ pub(crate) async fn prepare(
     workshop: &Workshop,
     file: &FileReference,
     uploaded: Option<&Path>,
-    progress: Arc<Progress>,
+    (progress, budget): (Arc<Progress>, Arc<Budget>),
 ) -> Result<Parts, PrepareError> {
     let path = uploaded.ok_or_else(|| PrepareError::user(NOT_SENT))?.to_owned();
     let architecture = workshop.settings.architecture.clone();
@@ -39,9 +40,9 @@ pub(crate) async fn prepare(
     }
     let bytes = image.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.bytes));
     progress.announce(bytes, u32::try_from(image.layers.len()).unwrap_or(u32::MAX));
-    let budget = Budget::new(&workshop.settings);
     budget.check(bytes)?;
-    let layers = layers(workshop, image.layers, progress, &budget).await?;
+    let name = file.digest.map(|digest| digest.to_string()).unwrap_or_default();
+    let layers = layers(workshop, (&name, image.layers), progress, &budget).await?;
     let layers = workshop.complete(layers, &budget).await?;
     Ok(Parts { architecture: image.architecture, layers, config: image.config })
 }
@@ -49,7 +50,7 @@ pub(crate) async fn prepare(
 /// All layers side by side, in the order of the image.
 async fn layers(
     workshop: &Workshop,
-    layers: Vec<FileLayer>,
+    (file, layers): (&str, Vec<FileLayer>),
     progress: Arc<Progress>,
     budget: &Arc<Budget>,
 ) -> Result<Vec<PreparedLayer>, PrepareError> {
@@ -58,9 +59,10 @@ async fn layers(
     for (at, layer) in layers.into_iter().enumerate() {
         let (workshop, progress, stop) = (workshop.clone(), progress.clone(), stop.0.clone());
         let budget = budget.clone();
-        tasks.spawn(
-            async move { Ok((at, one(&workshop, layer, (&progress, &budget), stop).await?)) },
-        );
+        let name = format!("{file} {} {}", layer.offset(), layer.bytes);
+        tasks.spawn(async move {
+            Ok((at, one(&workshop, (&name, layer), (&progress, &budget), stop).await?))
+        });
     }
     let mut done = Vec::new();
     while let Some(ended) = tasks.join_next().await {
@@ -74,34 +76,32 @@ async fn layers(
 
 async fn one(
     workshop: &Workshop,
-    layer: FileLayer,
+    (name, layer): (&str, FileLayer),
     (progress, budget): (&Arc<Progress>, &Budget),
     stop: Arc<AtomicBool>,
 ) -> Result<PreparedLayer, PrepareError> {
     let layer = Arc::new(layer);
     let diff_id = layer.diff_id;
-    let _turn = match diff_id {
-        Some(diff_id) => Some(workshop.layer_turn(diff_id).await),
-        None => None,
-    };
-    if let Some(diff_id) = diff_id
-        && let Some(shelved) = shelved(workshop, &layer, diff_id, &stop).await?
-    {
-        budget.take(&shelved)?;
-        progress.fetched(layer.bytes);
-        progress.layer_done();
-        return Ok(shelved);
+    let (mut place, _turn) = workshop.layer_place(name, diff_id, budget).await;
+    if let Some(diff_id) = diff_id {
+        let (back, shelved) = shelved(workshop, place, &layer, diff_id, &stop).await?;
+        if let Some(shelved) = shelved {
+            budget.take(&shelved)?;
+            progress.fetched(layer.bytes);
+            progress.layer_done();
+            return Ok(shelved);
+        }
+        place = back;
     }
-    workshop.require_room(layer.bytes).await?;
     let (told, packed, opened) = (progress.clone(), Arc::<Packed>::default(), layer.clone());
     let hashed = diff_id.map(|_| packed.clone());
     let disk = workshop.disk.clone();
     let open = move || {
-        // Others may have had the room since; and a part of a file may be copied.
+        // A part of a file may be copied.
         disk.require(opened.bytes)?;
         Ok(Watched { archive: opened.open()?, progress: Some(told), stop, hashed })
     };
-    let converted = workshop.convert(open, diff_id, budget).await?;
+    let converted = workshop.convert_in(place, open, diff_id, budget).await?;
     if let (Some(diff_id), Some(blob)) = (diff_id, packed.digest()) {
         workshop.note_blob(diff_id, blob).await?;
     }
@@ -110,25 +110,30 @@ async fn one(
 }
 
 /// A layer that is on the shelf, if the file holds the bytes that gave it: what it says of itself is
-/// no proof that its sender has them. Hashing is a tenth of the work of converting.
+/// no proof that its sender has them. Hashing is a tenth of the work of converting, and has its place,
+/// which is given back.
 async fn shelved(
     workshop: &Workshop,
+    place: ConversionSlot,
     layer: &Arc<FileLayer>,
     diff_id: Digest,
     stop: &Arc<AtomicBool>,
-) -> Result<Option<PreparedLayer>, PrepareError> {
+) -> Result<(ConversionSlot, Option<PreparedLayer>), PrepareError> {
     let (layer, stop) = (layer.clone(), stop.clone());
     let find = move |shelf: &Shelf| {
         if shelf.blobs(&diff_id)?.is_empty() || shelf.layer(&diff_id)?.is_none() {
-            return Ok(None);
+            return Ok((place, None));
         }
         let packed = Arc::<Packed>::default();
         let hashed = Some(packed.clone());
         let mut archive = Watched { archive: layer.open()?, progress: None, stop, hashed };
         let read = io::copy(&mut archive, &mut io::sink());
         read.map_err(|error| PrepareError::site(format!("cannot read the file: {error}")))?;
-        let blob = packed.digest();
-        blob.map_or(Ok(None), |blob| shelf.layer_of_blob(&diff_id, &blob))
+        let shelved = match packed.digest() {
+            Some(blob) => shelf.layer_of_blob(&diff_id, &blob)?,
+            None => None,
+        };
+        Ok((place, shelved))
     };
     workshop.with_shelf(find).await
 }

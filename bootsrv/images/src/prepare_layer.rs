@@ -3,6 +3,7 @@
 use crate::blob::{self, BlobError, BlobWriter, Stop};
 use crate::blob_fetch::{Fetch, FetchError};
 use crate::error::{Blame, PrepareError};
+use crate::places::{ConversionSlot, Kind, Places};
 use crate::prepare_room::{AboveFloor, Budget, Disk};
 use crate::prepared::{PreparedImage, PreparedLayer};
 use crate::progress::Progress;
@@ -10,7 +11,7 @@ use crate::registry::Session;
 use crate::registry::manifest::Descriptor;
 use crate::settings::Settings;
 use crate::shelf::Shelf;
-use crate::turns::{Slots, Turns};
+use crate::turns::{Slot, TurnGuard, Turns};
 use crate::unfinished::Unfinished;
 use protocol::application::ImageConfig;
 use protocol::image_reference::ImageReference;
@@ -20,7 +21,6 @@ use std::io::Read;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 
 /// Below the state directory: blobs on their way, named by their digest.
@@ -33,13 +33,18 @@ pub(crate) struct Workshop {
     pub(crate) settings: Arc<Settings>,
     pub(crate) disk: Disk,
     pub(crate) unfinished: Unfinished,
-    downloads: Slots,
-    conversions: Arc<Semaphore>,
-    /// Those of [`Self::conversions`] that layers on their way may have: not the last one.
-    streams: Arc<Semaphore>,
-    /// By registry and diff id: a layer that two images share. Of another registry it is another one,
-    /// because that one may be slow.
+    places: Places,
+    /// A layer that two images share, by the name of its bytes and the diff id. What other bytes, or the
+    /// same of another registry, are said to give is another one: it may be a lie, or slow.
     layers: Turns<(String, Digest)>,
+}
+
+/// A layer that a registry's manifest names.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) blob: &'a Descriptor,
+    pub(crate) diff_id: Digest,
 }
 
 /// What a preparation finds out about an image.
@@ -65,9 +70,7 @@ impl Workshop {
             shelf,
             disk: Disk::new(state_dir.to_owned(), reserve, unfinished.clone()),
             unfinished,
-            downloads: Slots::new(settings.parallel_downloads),
-            conversions: Arc::new(Semaphore::new(settings.parallel_conversions.max(1))),
-            streams: Arc::new(Semaphore::new(settings.parallel_conversions.saturating_sub(1))),
+            places: Places::new(&settings),
             layers: Turns::default(),
             settings: Arc::new(settings),
         })
@@ -121,7 +124,7 @@ impl Workshop {
         budget: &Budget,
     ) -> Result<Vec<PreparedLayer>, PrepareError> {
         let (limits, count) = (budget.limits(&self.settings.limits), layers.len());
-        let _turn = self.conversion_slot().await;
+        let _place = self.places.conversion(&budget.owner).await;
         self.require_room(0).await?;
         let layers = self.with_shelf(move |shelf| shelf.complete(layers, &limits)).await?;
         layers.iter().skip(count).try_for_each(|layer| budget.take(layer))?;
@@ -134,18 +137,21 @@ impl Workshop {
         self.with_shelf(move |_| disk.require(bytes)).await
     }
 
-    /// Converts an archive on a thread of its own.
-    pub(crate) async fn convert<R: Read + Send>(
+    /// Waits for a place to convert in, and for nobody else working at that layer.
+    pub(crate) async fn layer_place(
         &self,
-        archive: impl FnOnce() -> Result<R, PrepareError> + Send + 'static,
+        bytes: &str,
         diff_id: Option<Digest>,
         budget: &Budget,
-    ) -> Result<PreparedLayer, PrepareError> {
-        let slot = self.conversion_slot().await;
-        self.convert_in(slot, archive, diff_id, budget).await
+    ) -> (ConversionSlot, Option<TurnGuard>) {
+        let place = || self.places.conversion(&budget.owner);
+        let Some(diff_id) = diff_id else { return (place().await, None) };
+        let (place, turn) = self.layers.take_in(&(bytes.to_owned(), diff_id), place).await;
+        (place, Some(turn))
     }
 
-    async fn convert_in<R: Read + Send>(
+    /// Converts an archive on a thread of its own.
+    pub(crate) async fn convert_in<R: Read + Send>(
         &self,
         slot: ConversionSlot,
         archive: impl FnOnce() -> Result<R, PrepareError> + Send + 'static,
@@ -163,37 +169,15 @@ impl Workshop {
         Ok(layer)
     }
 
-    /// Waits until nobody else works at that layer of a user's file.
-    pub(crate) async fn layer_turn(&self, diff_id: Digest) -> OwnedMutexGuard<()> {
-        self.layers.take((String::new(), diff_id)).await
-    }
-
     /// A layer of a registry's image.
     pub(crate) async fn layer(
         &self,
-        session: &Session,
-        blob: &Descriptor,
-        diff_id: Digest,
+        wanted: &Wanted<'_>,
         told: (&Progress, &Budget),
     ) -> Result<PreparedLayer, PrepareError> {
-        let (progress, budget) = told;
-        let _turn = self.layers.take((session.registry().to_owned(), diff_id)).await;
-        // An image's configuration may name any layer. It is theirs unfetched only if this registry has
-        // sent the bytes that gave it, and has them for this user in this repository: another one may
-        // say so of any digest. Where it does not say so, the fetch finds out why.
-        let sent = sent_by(session.registry(), &blob.digest);
-        if let Some(shelved) = self.shelved(diff_id, sent).await?
-            && session.check_blob(blob).await.is_ok()
-        {
-            budget.take(&shelved)?;
-            progress.fetched(blob.size);
-            progress.layer_done();
-            return Ok(shelved);
-        }
-        // The packed bytes until they are converted, and hardly more once they are.
-        self.require_room(blob.size.saturating_mul(2)).await?;
+        let (session, blob, progress) = (wanted.session, wanted.blob, told.0);
         for fresh in [false, true] {
-            match self.fetch_and_convert(session, blob, diff_id, told).await {
+            match self.find_or_fetch(wanted, told).await {
                 // What an earlier run left may be damaged, e.g. by a power failure, and a mirror may
                 // be: once more from the start.
                 Err(LayerFailure::Fetch(FetchError::Blob(BlobError::Digest { resumed })))
@@ -204,8 +188,6 @@ impl Workshop {
                 Err(LayerFailure::Fetch(error)) => return Err(self.said(blob, error)),
                 Err(LayerFailure::Convert(error)) => return Err(error),
                 Ok(layer) => {
-                    self.note_blob(diff_id, blob.digest).await?;
-                    self.note_blob(diff_id, sent).await?;
                     progress.layer_done();
                     return Ok(layer);
                 }
@@ -214,19 +196,52 @@ impl Workshop {
         Err(PrepareError::site("a layer was fetched twice in vain"))
     }
 
-    /// Both at once, if there is a slot for that: the archive is read while its file still grows.
-    async fn fetch_and_convert(
+    /// An image's configuration may name any layer. It is theirs unfetched only if this registry has
+    /// sent the bytes that gave it, and has them for this user in this repository: another one may
+    /// say so of any digest. Where it does not say so, the fetch finds out why.
+    async fn find_or_fetch(
         &self,
-        session: &Session,
-        blob: &Descriptor,
-        diff_id: Digest,
+        wanted: &Wanted<'_>,
         (progress, budget): (&Progress, &Budget),
     ) -> Result<PreparedLayer, LayerFailure> {
+        let Wanted { session, blob, diff_id } = *wanted;
+        let sent = sent_by(session.registry(), &blob.digest);
+        let shelved = self.shelved(diff_id, sent).await?;
+        let was_there = shelved.is_some();
+        if let Some(shelved) = shelved
+            && session.check_blob(blob).await.is_ok()
+        {
+            progress.fetched(blob.size);
+            return Ok(budget.take(&shelved).map(|()| shelved)?);
+        }
+        // What is said of its size is not believed: room is made for what comes.
+        self.require_room(0).await?;
+        let kinds = [budget.owner.clone(), Kind::Registry(session.registry().to_owned())];
         let name = blob::file_name(session.registry(), &blob.digest, blob.size);
-        let turn = self.unfinished.take(&name).await;
-        let slot = self.downloads.take(session.registry()).await;
-        let path = self.unfinished.path(&name);
-        let (file, digest, size) = (path.clone(), blob.digest, blob.size);
+        let place = || self.places.downloads.take(&kinds);
+        let begun = self.unfinished.take_in(&name, place).await;
+        // Others may have fetched it since.
+        if !was_there
+            && let Some(shelved) = self.shelved(diff_id, sent).await?
+            && session.check_blob(blob).await.is_ok()
+        {
+            self.unfinished.remove(&name, &begun.1);
+            progress.fetched(blob.size);
+            return Ok(budget.take(&shelved).map(|()| shelved)?);
+        }
+        self.fetch_and_convert(wanted, (progress, budget), (&name, &kinds), begun).await
+    }
+
+    /// Both at once, if there is a place for that: the archive is read while its file still grows.
+    async fn fetch_and_convert(
+        &self,
+        wanted: &Wanted<'_>,
+        (progress, budget): (&Progress, &Budget),
+        (name, kinds): (&str, &[Kind]),
+        (slot, turn): (Slot, TurnGuard),
+    ) -> Result<PreparedLayer, LayerFailure> {
+        let Wanted { session, blob, diff_id } = *wanted;
+        let (file, digest, size) = (self.unfinished.path(name), blob.digest, blob.size);
         let opened = tokio::task::spawn_blocking(move || {
             let writer = BlobWriter::open(file, &digest, size)?;
             Ok((writer.reader()?, writer.stop(), writer))
@@ -234,25 +249,42 @@ impl Workshop {
         let opened: Result<_, BlobError> = joined(opened.await)?;
         let (reader, stop, writer) =
             opened.map_err(|error| LayerFailure::Fetch(FetchError::Blob(error)))?;
-        let (slots, disk) = (&self.downloads, &self.disk);
-        let fetch = Fetch { session, blob, progress, slots, disk };
-        let fetch = async { fetch.run(writer, slot, turn).await.map_err(LayerFailure::Fetch) };
-        let converted = match self.stream_slot() {
+        let (slots, disk) = (&self.places.downloads, &self.disk);
+        let fetch = Fetch { session, blob, progress, slots, kinds, disk };
+        let turn = Arc::new(turn);
+        let held = turn.clone();
+        let fetch = async { fetch.run(writer, slot, held).await.map_err(LayerFailure::Fetch) };
+        let stream = self.places.stream(&budget.owner);
+        let stream = stream.zip(self.layers.try_take((name.to_owned(), diff_id)));
+        let archive = || Ok(reader);
+        let (converted, _layer, turn) = match stream {
             None => {
                 fetch.await?;
-                self.convert(|| Ok(reader), Some(diff_id), budget).await
+                drop(turn);
+                let (place, layer) = self.layer_place(name, Some(diff_id), budget).await;
+                let sent = sent_by(session.registry(), &blob.digest);
+                let converted = match self.shelved(diff_id, sent).await? {
+                    Some(shelved) => budget.take(&shelved).map(|()| shelved),
+                    None => self.convert_in(place, archive, Some(diff_id), budget).await,
+                };
+                (converted, layer, self.unfinished.try_take(name).map(Arc::new))
             }
-            Some(slot) => {
-                let convert = self.convert_in(slot, || Ok(reader), Some(diff_id), budget);
-                both(fetch, convert, &stop).await?
+            Some((place, layer)) => {
+                let convert = self.convert_in(place, archive, Some(diff_id), budget);
+                (both(fetch, convert, &stop).await?, Some(layer), Some(turn))
             }
         };
         drop(stop);
         let of_use = matches!(&converted, Err(error) if error.blame == Blame::Site);
-        if !of_use && let Err(error) = std::fs::remove_file(&path) {
-            log::warn!("removing the blob {}: {error}", path.display());
+        // Somebody else may have it by now, and removes it in his turn. Else it is kept until the shelf
+        // knows the blob: who comes next does not fetch it again.
+        if let Some(turn) = turn.as_ref().filter(|_| !of_use) {
+            self.unfinished.remove(name, turn);
         }
-        converted.map_err(LayerFailure::Convert)
+        let layer = converted?;
+        self.note_blob(diff_id, blob.digest).await?;
+        self.note_blob(diff_id, sent_by(session.registry(), &blob.digest)).await?;
+        Ok(layer)
     }
 
     fn said(&self, blob: &Descriptor, error: FetchError) -> PrepareError {
@@ -268,21 +300,6 @@ impl Workshop {
                 "what its registry sends for its layer {name} does not have that digest"
             )),
         }
-    }
-
-    /// The semaphore is never closed.
-    async fn conversion_slot(&self) -> ConversionSlot {
-        ConversionSlot { _any: self.conversions.clone().acquire_owned().await.ok(), _stream: None }
-    }
-
-    /// For a layer on its way, whose registry may keep it waiting: if one is free now, and never the
-    /// last.
-    fn stream_slot(&self) -> Option<ConversionSlot> {
-        let _stream = Some(self.streams.clone().try_acquire_owned().ok()?);
-        Some(ConversionSlot {
-            _any: Some(self.conversions.clone().try_acquire_owned().ok()?),
-            _stream,
-        })
     }
 
     /// The shelf waits for disks and locks: never on a thread that others need.
@@ -324,12 +341,6 @@ async fn both(
             Ok(converted)
         }
     }
-}
-
-/// Free again when it is dropped.
-struct ConversionSlot {
-    _any: Option<OwnedSemaphorePermit>,
-    _stream: Option<OwnedSemaphorePermit>,
 }
 
 /// What a layer fails of.

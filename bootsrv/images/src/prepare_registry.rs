@@ -1,7 +1,7 @@
 //! An image of a registry: manifest, configuration, then all layers side by side.
 
 use crate::error::PrepareError;
-use crate::prepare_layer::{Parts, Workshop};
+use crate::prepare_layer::{Parts, Wanted, Workshop};
 use crate::prepare_room::Budget;
 use crate::prepared::PreparedLayer;
 use crate::progress::Progress;
@@ -18,12 +18,11 @@ pub(crate) async fn prepare(
     workshop: &Workshop,
     session: Session,
     image: &DockerReference,
-    progress: Arc<Progress>,
+    (progress, budget): (Arc<Progress>, Arc<Budget>),
 ) -> Result<Parts, PrepareError> {
     let architecture = &workshop.settings.architecture;
     let (blobs, config) = describe(&session, image, architecture).await?;
     check(&blobs, workshop)?;
-    let budget = Budget::new(&workshop.settings);
     budget.check(blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.size)))?;
     let parts = blobs.iter().zip(config.diff_ids.iter().copied()).collect();
     let layers = layers(workshop, session, parts, (progress, budget.clone())).await?;
@@ -90,7 +89,8 @@ async fn layers(
         let (progress, budget) = (progress.clone(), budget.clone());
         tasks.spawn(async move {
             let told = (&*progress, &*budget);
-            Ok((at, workshop.layer(&session, &blob, diff_id, told).await?))
+            let wanted = Wanted { session: &session, blob: &blob, diff_id };
+            Ok((at, workshop.layer(&wanted, told).await?))
         });
     }
     let mut done = Vec::new();

@@ -2,6 +2,7 @@
 
 use crate::error::PrepareError;
 use crate::layer::{LayerError, LayerLimits};
+use crate::places::Kind;
 use crate::prepared::PreparedLayer;
 use crate::settings::Settings;
 use crate::unfinished::{AGE_MAX_FULL, Unfinished};
@@ -129,9 +130,11 @@ impl<R: Read> Read for AboveFloor<R> {
     }
 }
 
-/// What one image may still take.
+/// What one image may still take, and in whose name.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    /// Whose places it takes.
+    pub(crate) owner: Kind,
     bytes_max: u64,
     used: Mutex<Used>,
 }
@@ -144,8 +147,9 @@ struct Used {
 }
 
 impl Budget {
-    pub(crate) fn new(settings: &Settings) -> Arc<Self> {
-        Arc::new(Self { bytes_max: settings.image_bytes_max, used: Mutex::default() })
+    pub(crate) fn new(settings: &Settings, owner: Option<u32>) -> Arc<Self> {
+        let owner = Kind::Owner(owner);
+        Arc::new(Self { owner, bytes_max: settings.image_bytes_max, used: Mutex::default() })
     }
 
     /// The limits of the next layer.

@@ -41,7 +41,7 @@ pub struct PreparedImage {
     pub layers: Vec<PreparedLayer>,
     /// How it is run.
     pub config: ImageConfig,
-    /// When it was prepared, nanoseconds since 1970.
+    /// When it was ready, after all its layers, nanoseconds since 1970.
     pub prepared_unix_ns: i64,
     /// When a job or a person asked for it last, nanoseconds since 1970.
     pub used_unix_ns: i64,

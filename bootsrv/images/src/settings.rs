@@ -32,10 +32,12 @@ pub struct Settings {
     /// Longest time to fetch and convert one image, in seconds, at most [`PULL_SECONDS_MAX`]; what was
     /// fetched is kept for the next try.
     pub pull_seconds: u32,
-    /// Layers fetched at once, in all images together; from one registry at most half of them.
+    /// Layers fetched at once, in all images together; from one registry at most half of them, and for
+    /// one user.
     pub parallel_downloads: usize,
-    /// Layers converted at once, in all images together; tar2sqfs itself uses all CPUs. One of them is
-    /// for layers that are here whole: never held up by a registry.
+    /// Layers converted at once, in all images together, for one user at most half of them; tar2sqfs
+    /// itself uses all CPUs. One of them, and one of each user's, is for layers that are here whole:
+    /// never held up by a registry.
     pub parallel_conversions: usize,
     /// What one layer may hold.
     pub limits: LayerLimits,
@@ -79,7 +81,7 @@ impl Default for Settings {
             patience_seconds: 300,
             pull_seconds: 7200,
             parallel_downloads: 8,
-            parallel_conversions: 2,
+            parallel_conversions: 4,
             limits: LayerLimits::default(),
             layers_max: 128,
             image_bytes_max: 128 << 30,

@@ -1,11 +1,10 @@
 //! Blobs on their way: files that survive an interruption, and go when nobody comes back for them.
 
-use crate::turns::Turns;
+use crate::turns::{TurnGuard, Turns};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use tokio::sync::OwnedMutexGuard;
 
 /// A blob that nobody went on with for so long is of no use any more.
 pub(crate) const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -34,9 +33,29 @@ impl Unfinished {
         self.directory.join(name)
     }
 
-    /// Waits until nobody else writes it.
-    pub(crate) async fn take(&self, name: &str) -> OwnedMutexGuard<()> {
-        self.turns.take(name.to_owned()).await
+    /// Waits for a place in which nobody else writes it.
+    pub(crate) async fn take_in<P, F: Future<Output = P>>(
+        &self,
+        name: &String,
+        place: impl Fn() -> F,
+    ) -> (P, TurnGuard) {
+        self.turns.take_in(name, place).await
+    }
+
+    /// The same, without a place and without waiting; none: somebody writes it.
+    pub(crate) fn try_take(&self, name: &str) -> Option<TurnGuard> {
+        self.turns.try_take(name.to_owned())
+    }
+
+    /// Removes one, for who has it.
+    pub(crate) fn remove(&self, name: &str, _turn: &TurnGuard) {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                log::warn!("removing the blob {}: {error}", path.display());
+            }
+            _ => {}
+        }
     }
 
     /// Removes what nobody writes and nobody has written to for so long; gives the bytes.
@@ -45,7 +64,7 @@ impl Unfinished {
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let Some(_turn) = self.turns.try_take(name) else { continue };
+            let Some(_turn) = self.try_take(&name) else { continue };
             match remove_old(&path, age_max, now) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => bytes += removed?,
@@ -80,7 +99,7 @@ mod tests {
             file.set_len(100).unwrap();
             file.set_modified(SystemTime::now() - days * day).unwrap();
         }
-        let turn = unfinished.take("written").await;
+        let turn = unfinished.try_take("written").unwrap();
         assert_eq!(unfinished.clean(AGE_MAX, SystemTime::now()).unwrap(), 100);
         let left = || fs::read_dir(&path).unwrap().count();
         assert_eq!(left(), 2);

@@ -6,6 +6,7 @@ use crate::deployment::engine::Engine;
 use crate::hub::Hub;
 use crate::store::Store;
 use artifacts::Image;
+use images::PreparedImage;
 use images::shelf::{GcLimits, Removed};
 use protocol::error::{ApiError, ErrorKind};
 use protocol::names::Digest;
@@ -65,12 +66,10 @@ fn round(engine: &Engine, hub: &Hub) -> Result<(), ApiError> {
     let all = store.uploads().map_err(|error| broken(&error))?;
     let stale = uploads::stale(&all, &needed, &config.application_images.site, now);
     uploads::delete(config, store, &stale).map_err(|error| broken(&error))?;
-    if let Err(error) = hub.application().remove_unfinished() {
-        log::warn!("removing layers that were begun and not fetched to their end: {error}");
-    }
-    let bytes = hub.application().remove_unfinished().map_err(|error| broken(&error))?;
-    if bytes > 0 {
-        log::info!("removed {bytes} bytes of layers whose pulls nobody went on with");
+    match hub.application().remove_unfinished() {
+        Ok(0) => {}
+        Ok(bytes) => log::info!("removed {bytes} bytes of layers whose pulls nobody went on with"),
+        Err(error) => log::warn!("removing layers that were begun and not fetched: {error}"),
     }
     let removed = collect(engine, hub, None)?;
     for image in removed {
@@ -89,32 +88,50 @@ pub fn collect(
     hub: &Hub,
     older_than: Option<Duration>,
 ) -> Result<Vec<Removed>, ApiError> {
-    remove(engine, hub, &limits(engine, older_than))
+    let removed = {
+        let _kept = hub.keep();
+        let in_use = in_use(&engine.store, hub)?;
+        let (shelf, limits) = (hub.application().shelf(), limits(engine, older_than));
+        shelf.gc(&limits, &in_use, SystemTime::now()).map_err(|error| broken(&error))?
+    };
+    hub.sweep(&engine.store)?;
+    Ok(removed)
 }
 
-/// Removes images that nothing uses, the longest unused first, until so many bytes are free.
+/// Removes images that nothing uses, the longest unused first, until so many bytes are free. None if
+/// even all of them are fewer bytes: what is missing is missing then as well.
 ///
 /// # Errors
 /// When the shelf or the store fails.
 pub fn make_room(engine: &Engine, hub: &Hub, bytes: u64) -> Result<Vec<Removed>, ApiError> {
-    let layers = hub.application().shelf().layers().map_err(|error| broken(&error))?;
-    // Equal layers are one file.
-    let files: BTreeMap<Digest, u64> =
-        layers.iter().map(|layer| (layer.squashfs.sha256, layer.squashfs.bytes)).collect();
-    let bytes_max = files.values().sum::<u64>().saturating_sub(bytes);
-    let limits = limits(engine, None);
-    remove(engine, hub, &GcLimits { bytes_max: bytes_max.min(limits.bytes_max), ..limits })
-}
-
-fn remove(engine: &Engine, hub: &Hub, limits: &GcLimits) -> Result<Vec<Removed>, ApiError> {
     let removed = {
         let _kept = hub.keep();
         let in_use = in_use(&engine.store, hub)?;
         let shelf = hub.application().shelf();
-        shelf.gc(limits, &in_use, SystemTime::now()).map_err(|error| broken(&error))?
+        let (now, limits) = (SystemTime::now(), limits(engine, None));
+        let all = GcLimits { bytes_max: 0, ..limits };
+        let all = shelf.would_gc(&all, &in_use, now).map_err(|error| broken(&error))?;
+        let most: u64 = all.iter().map(|one| one.bytes).sum();
+        if most < bytes {
+            log::warn!("the disk lacks {bytes} bytes, and images that nobody uses have {most}");
+            return Ok(Vec::new());
+        }
+        let held = bytes_of(&shelf.list().map_err(|error| broken(&error))?);
+        let bytes_max = held.saturating_sub(bytes).min(limits.bytes_max);
+        let limits = GcLimits { bytes_max, ..limits };
+        shelf.gc(&limits, &in_use, now).map_err(|error| broken(&error))?
     };
     hub.sweep(&engine.store)?;
     Ok(removed)
+}
+
+/// Bytes of all images' layers, as [`GcLimits::bytes_max`] is compared with: equal layers are one
+/// file, and layers that no image has do not count.
+fn bytes_of(images: &[PreparedImage]) -> u64 {
+    let layers = images.iter().flat_map(|image| &image.layers);
+    let files: BTreeMap<Digest, u64> =
+        layers.map(|layer| (layer.squashfs.sha256, layer.squashfs.bytes)).collect();
+    files.values().sum()
 }
 
 /// What [`collect`] would remove now.

@@ -191,6 +191,24 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_counts_however_the_registry_is_spelled() {
+        let site = site("[[rule]]\ndeny = [\"evil.io/*\", \"docker.io/*\", \"r.io:5000/*\"]");
+        for image in [
+            "EVIL.io/x",
+            "evil.io./x",
+            "evil.io:443/x",
+            "Evil.IO.:0443/x",
+            "debian",
+            "index.docker.io/library/debian",
+            "registry-1.docker.io:443/library/debian",
+            "r.io:05000/x",
+        ] {
+            let image = format!("docker://{image}").parse().unwrap();
+            assert!(reference(&site, &image, asker(None, None)).is_err(), "{image}");
+        }
+    }
+
+    #[test]
     fn the_users_root_counts_and_nfs_needs_an_export() {
         let without = site("");
         let (ram, nfs) = (Some(RootMode::Ram), Some(RootMode::Nfs));

@@ -141,7 +141,9 @@ impl Service {
             let Some(request) = &one.asked.application else { continue };
             let waited = now.saturating_sub(one.created_unix_ns);
             if waited > most {
-                self.fail_late(&one, &request.reference, seconds)?;
+                if let Err(error) = self.fail_late(&one, &request.reference, seconds) {
+                    log::error!("image {}: {}", request.reference, crate::chain(&error));
+                }
                 continue;
             }
             rest = rest.min(most - waited + 1);
@@ -152,7 +154,7 @@ impl Service {
         asked.extend(store.pulls()?.into_iter().map(|(reference, uid)| (uid, true, reference)));
         let wishes = asked.into_iter().map(|(uid, let_in, reference)| {
             let admitted = let_in || self.is_admitted(&reference, uid)?;
-            let has_credential = store.credential(uid, &reference)?.is_some();
+            let has_credential = store.has_credential(uid, &reference)?;
             Ok(Wish { uid, admitted, has_credential, reference })
         });
         let wishes = wishes.collect::<Result<_, StoreError>>()?;
@@ -230,7 +232,7 @@ impl Service {
     async fn work_now(&self, wish: &Wish) -> Result<(), StoreError> {
         if wish.admitted {
             match self.prepare(wish).await {
-                Ok(image) => self.prepared(wish, &image),
+                Ok(image) => self.prepared(wish, &image).await,
                 Err(error) => self.refused(wish, &error),
             }
         } else {
@@ -272,7 +274,12 @@ impl Service {
                     ImageReference::Docker(_) => None,
                 };
                 let (reference, credential) = (image.clone(), credential.clone());
-                let work = images.start(images::Request { reference, uploaded, credential });
+                let work = images.start(images::Request {
+                    reference,
+                    uploaded,
+                    credential,
+                    uid: Some(wish.uid),
+                });
                 self.engine.images.working(wish.uid, image, work.clone());
                 async move { work.finished().await }
             },
@@ -323,7 +330,7 @@ impl Service {
         if let Some(content) = super::admission(&pinned) {
             store.admit(wish.uid, &content, now_unix_ns())?;
         }
-        store.repin_credential(wish.uid, &wish.reference, &pinned)?;
+        store.copy_credential(wish.uid, &wish.reference, &pinned)?;
         for (one, request) in self.waiting(wish)? {
             if request.reference == wish.reference {
                 let request = super::Request { reference: pinned.clone(), ..request };
@@ -334,17 +341,12 @@ impl Service {
         Ok(())
     }
 
-    fn prepared(&self, wish: &Wish, image: &PreparedImage) -> Result<(), StoreError> {
+    async fn prepared(&self, wish: &Wish, image: &PreparedImage) -> Result<(), StoreError> {
         let reference = &wish.reference;
         let nodes = &self.engine.config.application_images.pull.architecture;
         if let Some(own) = image.architecture.as_ref().filter(|own| *own != nodes) {
             let text = format!("image {reference} is for {own}, and this site's nodes are {nodes}");
             return self.refused(wish, &PrepareError::user(text));
-        }
-        let kept = self.hub.keep();
-        if !image.layers.iter().all(|layer| self.hub.path(&layer.squashfs.sha256).exists()) {
-            // Collected in this very moment: the next round prepares it again.
-            return Ok(());
         }
         let ready = Prepared {
             digest: image.digest,
@@ -352,13 +354,36 @@ impl Service {
             config: image.config.clone(),
             since_unix_ns: now_unix_ns(),
         };
-        for (one, _) in self.waiting(wish)? {
-            self.engine.store.set_application_image(one.id, &ready)?;
+        if !self.give(wish, ready).await? {
+            // Collected in this very moment: the next round prepares it again.
+            return Ok(());
         }
-        drop(kept);
         self.engine.images.over(wish.uid, reference, None);
         self.engine.store.forget_credentials(wish.uid, reference)?;
         self.end_pulls(wish)
+    }
+
+    /// Writes what the tries of a wish get; `false`: the artifacts are not there. Waits for whoever
+    /// deletes artifacts now, which may take long: not on a thread that others need.
+    async fn give(&self, wish: &Wish, ready: Prepared) -> Result<bool, StoreError> {
+        let (service, wish) = (self.clone(), wish.clone());
+        let giving = tokio::task::spawn_blocking(move || {
+            let _kept = service.hub.keep();
+            if !ready.layers.iter().all(|layer| service.hub.path(&layer.sha256).exists()) {
+                return Ok(false);
+            }
+            for (one, _) in service.waiting(&wish)? {
+                service.engine.store.set_application_image(one.id, &ready)?;
+            }
+            Ok(true)
+        });
+        match giving.await {
+            Ok(given) => given,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Ok(false),
+            },
+        }
     }
 
     fn may_have(&self, request: &super::Request, uid: u32) -> Result<bool, StoreError> {

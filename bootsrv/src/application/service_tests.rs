@@ -10,7 +10,7 @@ use crate::power::Fleet;
 use crate::slurm_queue::SlurmQueue;
 use crate::store::{NewTry, Store};
 use crate::token;
-use protocol::api::JobState;
+use protocol::api::{JobState, RegistryCredential};
 use protocol::application::PreparationState;
 use protocol::names::{Digest, JobId, JobReference};
 use sha2::{Digest as _, Sha256};
@@ -76,11 +76,15 @@ fn reference(service: &Service, try_id: i64) -> ImageReference {
 
 /// A root file system as a directory is sent, and its pinned reference.
 fn upload(service: &Service) -> String {
+    upload_of(service, "hello")
+}
+
+fn upload_of(service: &Service, text: &str) -> String {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
-    header.set_size(5);
+    header.set_size(text.len() as u64);
     header.set_mode(0o644);
-    builder.append_data(&mut header, "./etc/motd", &b"hello"[..]).unwrap();
+    builder.append_data(&mut header, "./etc/motd", text.as_bytes()).unwrap();
     let bytes = builder.into_inner().unwrap();
     let digest = Digest(Sha256::digest(&bytes).into());
     std::fs::write(uploads::path(&service.engine.config, &digest), bytes).unwrap();
@@ -194,7 +198,7 @@ fn a_credential_that_one_user_sent_is_used_for_nobody_else() {
     let image: ImageReference =
         format!("docker://r.io/x@sha256:{}", Digest([9; 32])).parse().unwrap();
     let login = Credential::Password { user: "a".into(), password: "wrong".into() };
-    let login = protocol::api::RegistryCredential { registry: "r.io".into(), login };
+    let login = RegistryCredential { registry: "r.io".into(), login };
     service.engine.store.keep_credential(2002, &image, &login, 1).unwrap();
     for uid in [2001, 2002] {
         admit(&service, uid, &image.to_string());
@@ -292,17 +296,30 @@ async fn a_job_does_not_get_the_file_of_another_user() {
 
 #[tokio::test]
 async fn a_full_disk_loses_images_that_nothing_uses_and_no_others() {
-    let (_directory, service) = service();
+    let (directory, service) = service();
     let image = upload(&service);
     admit(&service, 2001, &image);
     let id = job(&service, 1, 2001, &image, now_unix_ns());
     service.work(works(wished(&service)).values().next().unwrap()).await;
-    let room = || keeping::make_room(&service.engine, &service.hub, u64::MAX).unwrap();
-    assert_eq!(room(), [], "a job uses it");
+    let room = |bytes| keeping::make_room(&service.engine, &service.hub, bytes).unwrap();
+    assert_eq!(room(1), [], "a job uses it");
     for deployment in service.engine.store.deployments_of_try(id).unwrap() {
         service.engine.store.change(deployment.id, Some(State::Released), None, &[], 2).unwrap();
     }
-    assert_eq!(room().len(), 1);
+    assert_eq!(room(u64::MAX), [], "it would not help");
+    // A layer of no image, as those of an image on its way: it stays, and must not count.
+    let orphan = upload_of(&service, &"orphan".repeat(1000));
+    admit(&service, 2001, &orphan);
+    let other = job(&service, 2, 2001, &orphan, now_unix_ns());
+    service.work(works(wished(&service)).values().next().unwrap()).await;
+    let one = service.engine.store.one_try(other).unwrap().unwrap();
+    let digest = one.asked.application_image.unwrap().digest;
+    for deployment in service.engine.store.deployments_of_try(other).unwrap() {
+        service.engine.store.change(deployment.id, Some(State::Released), None, &[], 2).unwrap();
+    }
+    std::fs::remove_file(directory.path().join(format!("prepared/{digest}.json"))).unwrap();
+    assert_eq!(service.hub.application().shelf().layers().unwrap().len(), 2);
+    assert_eq!(room(1).len(), 1);
 }
 
 #[tokio::test]
@@ -386,23 +403,75 @@ fn a_job_waits_only_so_long_and_its_pull_goes_on() {
     assert!(service.engine.store.tries_waiting_for_image().unwrap().is_empty());
 }
 
-#[test]
-fn an_image_for_other_machines_is_refused() {
+#[tokio::test]
+async fn an_image_for_other_machines_is_refused() {
     let (_directory, service) = service();
     let image = format!("dir:/r@sha256:{}", Digest([7; 32]));
     admit(&service, 2001, &image);
     let id = job(&service, 1, 2001, &image, now_unix_ns());
     let wish = wished(&service).remove(0);
-    let prepared = PreparedImage {
+    let prepared = PreparedImage { architecture: Some("riscv64".into()), ..without_layers(image) };
+    service.prepared(&wish, &prepared).await.unwrap();
+    let failure = shown(&service, id).failure.unwrap();
+    assert!(failure.hold && failure.reason.contains("is for riscv64"), "{failure:?}");
+}
+
+fn without_layers(reference: String) -> PreparedImage {
+    PreparedImage {
         digest: Digest([7; 32]),
-        reference: image,
-        architecture: Some("riscv64".into()),
+        reference,
+        architecture: None,
         layers: vec![],
         config: protocol::application::ImageConfig::default(),
         prepared_unix_ns: 1,
         used_unix_ns: 1,
-    };
-    service.prepared(&wish, &prepared).unwrap();
-    let failure = shown(&service, id).failure.unwrap();
-    assert!(failure.hold && failure.reason.contains("is for riscv64"), "{failure:?}");
+    }
+}
+
+/// One thread for everything here: whoever waited on it would stop the test.
+#[tokio::test]
+async fn a_long_deletion_of_artifacts_stops_nothing_else() {
+    let (_directory, service) = service();
+    let image = format!("dir:/r@sha256:{}", Digest([7; 32]));
+    admit(&service, 2001, &image);
+    let id = job(&service, 1, 2001, &image, now_unix_ns());
+    let wish = wished(&service).remove(0);
+    let (hub, (held, is_held)) = (Arc::clone(&service.hub), std::sync::mpsc::channel());
+    let (end, ended) = std::sync::mpsc::channel();
+    let deletion = std::thread::spawn(move || {
+        let _kept = hub.keep();
+        held.send(()).unwrap();
+        ended.recv_timeout(Duration::from_secs(5))
+    });
+    is_held.recv().unwrap();
+    let prepared = without_layers(image);
+    let ended = tokio::join!(service.prepared(&wish, &prepared), async { end.send(()) });
+    ended.0.unwrap();
+    assert_eq!(deletion.join().unwrap(), Ok(()), "something else went on meanwhile");
+    let one = service.engine.store.one_try(id).unwrap().unwrap();
+    assert!(one.asked.application_image.is_some());
+}
+
+#[test]
+fn a_task_that_starts_later_has_its_login() {
+    let (_directory, service) = service();
+    let now = now_unix_ns();
+    let image = "docker://r.io/x:1";
+    let first = job(&service, 1, 2001, image, now);
+    let wish = wished(&service).remove(0);
+    let login = Credential::IdentityToken("secret".into());
+    let login = RegistryCredential { registry: "r.io".into(), login };
+    let store = &service.engine.store;
+    store.keep_credential(2001, &wish.reference, &login, now).unwrap();
+    service.pin(&wish, Digest([9; 32])).unwrap();
+    let pinned = wished(&service).remove(0);
+    assert!(pinned.admitted && service.credential(&pinned).is_some());
+    assert_eq!(pinned.reference, reference(&service, first));
+    // The first task's image is pulled.
+    store.forget_credentials(2001, &pinned.reference).unwrap();
+    assert!(service.credential(&pinned).is_none());
+    let later = job(&service, 2, 2001, image, now);
+    let wishes = wished(&service);
+    let wish = wishes.iter().find(|wish| wish.reference == reference(&service, later)).unwrap();
+    assert!(wish.has_credential && service.credential(wish).is_some());
 }

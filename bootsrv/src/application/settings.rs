@@ -2,6 +2,8 @@
 //! pulled stands in the same section, and is read by the crate that pulls them.
 
 use protocol::application::{BindMount, LayerSource, RootMode};
+use protocol::image_reference::{DockerReference, FileFormat};
+use protocol::registry_host::canonical_registry;
 use serde::{Deserialize, Deserializer, de::Error};
 
 /// The section.
@@ -12,6 +14,27 @@ pub struct ApplicationImages {
     /// The puller's.
     pub pull: images::Settings,
 }
+
+impl ApplicationImages {
+    /// The first value that cannot work: key, value, and what is wrong with it.
+    #[must_use]
+    pub fn broken(&self) -> Option<(&'static str, String, &'static str)> {
+        let misspelled = |name: &&String| match canonical_registry(name) {
+            // A mirror's name may have no dot: its URL needs no port to tell it from a repository.
+            Some(canonical) => canonical != **name && canonical != format!("{name}:443"),
+            None => true,
+        };
+        if let Some(name) = self.pull.registry.keys().find(misspelled) {
+            return Some(("registry", name.clone(), NOT_CANONICAL));
+        }
+        self.site.broken()
+    }
+}
+
+/// Said of what no reference would ever be like: references have one spelling, rules must have it too.
+const NOT_CANONICAL: &str = "is not spelled as references are compared: HOST[:PORT] in lower case, without a \
+     dot at its end and without :443; docker.io for Docker's registry; in rules HOST[:PORT]/REPOSITORY, \
+     docker.io/library/NAME for Docker's own";
 
 /// What bootsrv itself decides. Everything has a default.
 #[derive(Debug, Clone, Deserialize)]
@@ -113,9 +136,7 @@ impl Site {
         Some(LayerSource::Nfs { source, options })
     }
 
-    /// The first value that cannot work: key, value, and what is wrong with it.
-    #[must_use]
-    pub fn broken(&self) -> Option<(&'static str, String, &'static str)> {
+    fn broken(&self) -> Option<(&'static str, String, &'static str)> {
         let relative =
             |path: &&String| !path.starts_with('/') || path.split('/').any(|part| part == "..");
         if let Some(path) = self.mounts_allowed.iter().find(relative) {
@@ -126,6 +147,10 @@ impl Site {
         }
         if self.root == RootMode::Nfs && self.nfs.is_none() {
             return Some(("root", "nfs".into(), "needs nfs.source"));
+        }
+        let globs = |rule: &ReferenceRule| [rule.allow.clone(), rule.deny.clone()].concat();
+        if let Some(glob) = self.rules.iter().flat_map(globs).find(|glob| !is_canonical(glob)) {
+            return Some(("rule", glob, NOT_CANONICAL));
         }
         if self.tries == 0 {
             return Some(("tries", "0".into(), "would never try"));
@@ -152,6 +177,28 @@ pub struct ReferenceRule {
     pub allow: Vec<String>,
     /// As above; weighs more.
     pub deny: Vec<String>,
+}
+
+/// Whether a reference can be what a glob of a rule says: a `deny` that never fits is a hole.
+fn is_canonical(glob: &str) -> bool {
+    if FileFormat::ALL.iter().any(|format| glob.split(':').next() == Some(format.prefix())) {
+        return true;
+    }
+    if !glob.contains('*') {
+        let read = glob.parse::<DockerReference>();
+        return read.is_ok_and(|read| format!("{}/{}", read.registry, read.repository) == glob);
+    }
+    let Some((host, repository)) = glob.split_once('/') else {
+        // A star is in it: `*`, or the beginning of a host's name.
+        return !glob.contains(|c: char| c.is_ascii_uppercase());
+    };
+    if repository.contains(|c: char| c.is_ascii_uppercase()) {
+        return false;
+    }
+    if host.contains('*') {
+        return !host.contains(|c: char| c.is_ascii_uppercase()) && !host.ends_with('.');
+    }
+    canonical_registry(host).as_deref() == Some(host)
 }
 
 #[cfg(test)]
@@ -182,6 +229,35 @@ mod tests {
     }
 
     #[test]
+    fn what_no_reference_is_like_is_refused() {
+        for (good, text) in [
+            (true, "[[rule]]\nallow = [\"r.io:5000/*\", \"sif:*\", \"dir:/home/Alice/*\", \"*\"]"),
+            (
+                true,
+                "[[rule]]\ndeny = [\"*/*-nightly\", \"docker.io/library/debian\", \"*.r.io/x\"]",
+            ),
+            (
+                true,
+                "[registry.\"docker.io\"]\n[registry.\"registry:443\"]\n[registry.\"mirror\"]\n[registry.\"[::1]:5000\"]",
+            ),
+            (false, "[[rule]]\ndeny = [\"R.io/*\"]"),
+            (false, "[[rule]]\ndeny = [\"*.R.io/*\"]"),
+            (false, "[[rule]]\nallow = [\"r.io:443/*\"]"),
+            (false, "[[rule]]\ndeny = [\"r.io./*\"]"),
+            (false, "[[rule]]\ndeny = [\"index.docker.io/*\"]"),
+            (false, "[[rule]]\ndeny = [\"docker.io/debian\"]"),
+            (false, "[[rule]]\ndeny = [\"r.io/x:1\"]"),
+            (false, "[[rule]]\ndeny = [\"docker://r.io/*\"]"),
+            (false, "[[rule]]\ndeny = [\"r.io\"]"),
+            (false, "[registry.\"R.io\"]"),
+            (false, "[registry.\"r.io:443\"]"),
+            (false, "[registry.\"registry-1.docker.io\"]"),
+        ] {
+            assert_eq!(parse(text).unwrap().broken().is_none(), good, "{text}");
+        }
+    }
+
+    #[test]
     fn values_that_cannot_work_are_named() {
         for (text, expected) in [
             ("mounts_allowed = [\"scratch\"]", "mounts_allowed"),
@@ -191,8 +267,8 @@ mod tests {
             ("prepare_seconds = 0", "prepare_seconds"),
             ("uploads_at_once = 0", "uploads_at_once"),
         ] {
-            assert_eq!(parse(text).unwrap().site.broken().unwrap().0, expected);
+            assert_eq!(parse(text).unwrap().broken().unwrap().0, expected);
         }
-        assert_eq!(parse("").unwrap().site.broken(), None);
+        assert_eq!(parse("").unwrap().broken(), None);
     }
 }

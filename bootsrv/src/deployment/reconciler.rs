@@ -89,22 +89,43 @@ fn step(
 ) -> Result<Vec<Deployment>, StoreError> {
     let live = engine.store.live_deployments()?;
     let now = now_unix_ns();
+    let mut failed = Vec::new();
     for one in &live {
-        if one.state == State::Waiting {
-            free_or_supersede(engine, one, &live)?;
-        }
-        if let Some(limit) = limit_seconds(one.state, &engine.config.limits)
-            && let Some(since) = counts_from(engine, one, silences)?
-            && now - since > i64::from(limit) * SECOND_NS
-        {
-            engine.apply(one.id, &Event::TimedOut)?;
+        if let Err(error) = move_on(engine, one, &live, silences, now) {
+            failed.push(format!("node={}: {}", one.node, crate::chain(&error)));
         }
     }
     for id in engine.silent_suspects() {
-        engine.apply(id, &Event::Silent)?;
+        if let Err(error) = engine.apply(id, &Event::Silent) {
+            failed.push(format!("deployment {id}: {}", crate::chain(&error)));
+        }
+    }
+    // One node's trouble is not the others'; of a trouble of all, one line a round is enough.
+    if let Some((first, others)) = failed.split_first() {
+        log::error!("reconciling: {first} (and {} more)", others.len());
     }
     say_comments(engine, &live, comments);
     Ok(live.into_iter().filter(|one| one.state == State::Registering).collect())
+}
+
+/// What one deployment needs: its node may be free now, or its state has lasted too long.
+fn move_on(
+    engine: &Engine,
+    one: &Deployment,
+    live: &[Deployment],
+    silences: Silences,
+    now: i64,
+) -> Result<(), StoreError> {
+    if one.state == State::Waiting {
+        free_or_supersede(engine, one, live)?;
+    }
+    if let Some(limit) = limit_seconds(one.state, &engine.config.limits)
+        && let Some(since) = counts_from(engine, one, silences)?
+        && now - since > i64::from(limit) * SECOND_NS
+    {
+        engine.apply(one.id, &Event::TimedOut)?;
+    }
+    Ok(())
 }
 
 /// From when a state's limit counts; `None`: not yet. A node can set an image up only once that is
@@ -242,15 +263,18 @@ mod tests {
         slurm = { user = "slurm", conf_server = "a:1" }
     "#;
 
-    #[test]
-    fn a_node_has_time_for_its_image_as_long_as_bytes_come() {
+    fn engine() -> Engine {
         let config: Config = toml::from_str(CONFIG).unwrap();
         let (slurm, _words) = SlurmQueue::recorded();
         let store = Arc::new(Store::in_memory().unwrap());
-        let engine = Engine::new(store, Arc::new(config), Fleet::default(), slurm);
+        Engine::new(store, Arc::new(config), Fleet::default(), slurm)
+    }
+
+    /// A job's try, whose node is to fetch an image, and the deployment.
+    fn fetching(engine: &Engine, job: u32) -> (i64, Deployment) {
         let asked = NewTry {
-            job: JobId(7),
-            reference: JobReference::Job(JobId(7)),
+            job: JobId(job),
+            reference: JobReference::Job(JobId(job)),
             restart_count: 0,
             user: "alice".into(),
             uid: 2001,
@@ -263,11 +287,32 @@ mod tests {
             application_image: None,
         };
         let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
-        let node = token::new_deployment("n1".parse().unwrap(), kernel, image, Pin::of_nothing());
+        let node = format!("n{job}").parse().unwrap();
+        let node = token::new_deployment(node, kernel, image, Pin::of_nothing());
         let of = engine.store.add_try(&asked, &[node], 1).unwrap();
         let id = engine.store.deployments_of_try(of).unwrap()[0].id;
         engine.store.change(id, Some(State::FetchingImage), None, &[], 2).unwrap();
-        let one = engine.store.deployment(id).unwrap().unwrap();
+        (of, engine.store.deployment(id).unwrap().unwrap())
+    }
+
+    #[test]
+    fn a_try_that_cannot_be_read_is_not_the_others_trouble() {
+        let engine = engine();
+        let (bad, _) = fetching(&engine, 7);
+        let (good, late) = fetching(&engine, 8);
+        engine.store.spoil_try(bad);
+        engine.store.set_application_image(good, &prepared(5)).unwrap();
+        let silences = Silences { ours: 3, slurmctlds: 0 };
+        step(&engine, &mut HashMap::new(), silences).unwrap();
+        let now = engine.store.deployment(late.id).unwrap().unwrap();
+        assert!(now.failure.is_some(), "its limit was noticed: {now:?}");
+    }
+
+    #[test]
+    fn a_node_has_time_for_its_image_as_long_as_bytes_come() {
+        let engine = engine();
+        let (of, one) = fetching(&engine, 7);
+        let id = one.id;
         assert_eq!(one.application, Application::Awaited);
         let silences = Silences { ours: 3, slurmctlds: 0 };
         let from = || counts_from(&engine, &one, silences).unwrap();

@@ -30,13 +30,17 @@ pub(super) async fn pin(
     let login = open(caller, docker, credential).await?;
     let asked = resolve(app, docker, login.as_ref(), RESOLVE_LIMIT).await;
     let pinned = match asked {
-        Ok(digest) => admitted(app, caller, image, &digest)?,
+        Ok(digest) => admitted(app, caller, image.clone(), &digest)?,
         Err(error) if error.blame == Blame::Site => {
             log::info!("image {image} is pinned when its job starts: {error}");
-            image
+            image.clone()
         }
         Err(error) => return Err(refuse(ErrorKind::User, error.reason)),
     };
+    // Under both names: where this answer comes too late, the job carries the text as it was typed.
+    if image != pinned {
+        keep(app, caller, &image, login.as_ref())?;
+    }
     keep(app, caller, &pinned, login.as_ref())?;
     Ok(pinned)
 }
@@ -115,7 +119,7 @@ fn admitted(
     Ok(pinned)
 }
 
-/// Until the image is pulled; not at all if it is there already.
+/// Of a pinned image until it is pulled; not at all if it is there already.
 fn keep(
     app: &App,
     caller: &Caller,

@@ -27,7 +27,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn tries_waiting_for_image(&self) -> Result<Vec<Try>, StoreError> {
-        self.all(WAITING, [])
+        self.readable_tries(WAITING, [])
     }
 
     /// Replaces what a try asks: its reference is pinned now.
@@ -55,7 +55,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn tries_with_image(&self) -> Result<Vec<Try>, StoreError> {
-        self.all(LIVE, [])
+        self.readable_tries(LIVE, [])
     }
 
     /// The digests of the images that jobs with a node have, and of their references.
@@ -98,9 +98,11 @@ impl Store {
         let mut statement =
             connection.prepare_cached("SELECT reference, uid FROM pull ORDER BY created")?;
         let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-        rows.map(|row| {
-            let (reference, uid) = row?;
-            Ok((super::parse(&reference)?, uid))
+        rows.filter_map(|row| {
+            let image = row.map(|(reference, uid)| {
+                Some((self.readable("pull", super::parse(&reference))?, uid))
+            });
+            image.map_err(StoreError::from).transpose()
         })
         .collect()
     }

@@ -1,5 +1,5 @@
-//! Users' registry credentials, from the check of a job until its image is pulled. The store is
-//! readable by its owner only.
+//! Users' registry credentials, from the check of a job: of a pinned image until it is pulled, of one
+//! that is not pinned until it is old. The store is readable by its owner only.
 
 use super::{Store, StoreError, json, parse, parse_json};
 use crate::application;
@@ -8,8 +8,12 @@ use protocol::image_reference::ImageReference;
 use protocol::names::Digest;
 use rusqlite::{OptionalExtension, params};
 
-/// Most credentials that are kept of a user: of the images of jobs that have not started.
-const CREDENTIALS_MAX: u32 = 64;
+/// Most credentials that are kept of a user: of the images of jobs that have not started, pinned and
+/// as they were typed.
+const CREDENTIALS_MAX: u32 = 128;
+/// Most admissions that are kept of a user: more images than anybody has jobs of in a month. Whose is
+/// gone, the registry is asked again, or the file is sent again.
+const ADMISSIONS_MAX: u32 = 1024;
 
 impl Store {
     /// Keeps a user's credential for an image, and of each user the newest [`CREDENTIALS_MAX`].
@@ -47,23 +51,34 @@ impl Store {
         parse_json(self.lock().query_row(sql, values, |row| row.get(0)).optional()?)
     }
 
-    /// The image is pinned: the credential goes with it.
+    /// Whether there is one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has_credential(&self, uid: u32, image: &ImageReference) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM credential WHERE uid = ? AND reference = ?)";
+        Ok(self.lock().query_row(sql, params![uid, image.to_string()], |row| row.get(0))?)
+    }
+
+    /// The image is pinned: its credential is that of the pinned reference too. It stays that of the
+    /// other: tasks of the same array, and other jobs, come later with the text as it was typed.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn repin_credential(
+    pub fn copy_credential(
         &self,
         uid: u32,
         image: &ImageReference,
         pinned: &ImageReference,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE OR REPLACE credential SET reference = ? WHERE uid = ? AND reference = ?";
+        let sql = "INSERT OR REPLACE INTO credential (uid, reference, login, created) \
+                   SELECT uid, ?, login, created FROM credential WHERE uid = ? AND reference = ?";
         self.lock().execute(sql, params![pinned.to_string(), uid, image.to_string()])?;
         Ok(())
     }
 
     /// Forgets a user's credentials for an image that is pulled, or cannot be: for all references of
-    /// that [`application::key`].
+    /// that [`application::key`], which for a pinned image are the pinned ones.
     ///
     /// # Errors
     /// When the store cannot be used.
@@ -73,23 +88,29 @@ impl Store {
             connection.prepare_cached("SELECT reference FROM credential WHERE uid = ?")?;
         let references = statement.query_map([uid], |row| row.get::<_, String>(0))?;
         for reference in references.collect::<Result<Vec<_>, _>>()? {
-            let kept: ImageReference = parse(&reference)?;
-            if application::key(&kept) == application::key(image) {
-                let sql = "DELETE FROM credential WHERE uid = ? AND reference = ?";
-                connection.execute(sql, params![uid, reference])?;
+            // What cannot be read is of use to nobody.
+            let kept = parse::<ImageReference>(&reference);
+            if kept.is_ok_and(|kept| application::key(&kept) != application::key(image)) {
+                continue;
             }
+            let sql = "DELETE FROM credential WHERE uid = ? AND reference = ?";
+            connection.execute(sql, params![uid, reference])?;
         }
         Ok(())
     }
 
     /// Notes that a registry has shown a user the image of that digest, or that they have sent the
-    /// bytes of that digest.
+    /// bytes of that digest; of each user the newest [`ADMISSIONS_MAX`] are kept.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub fn admit(&self, uid: u32, digest: &Digest, now: i64) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO admission (uid, digest, since) VALUES (?, ?, ?)";
-        self.lock().execute(sql, params![uid, digest.to_string(), now])?;
+        let connection = self.lock();
+        connection.execute(sql, params![uid, digest.to_string(), now])?;
+        let sql = "DELETE FROM admission WHERE uid = ?1 AND digest NOT IN \
+                   (SELECT digest FROM admission WHERE uid = ?1 ORDER BY since DESC LIMIT ?2)";
+        connection.execute(sql, params![uid, ADMISSIONS_MAX])?;
         Ok(())
     }
 

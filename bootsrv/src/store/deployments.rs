@@ -93,12 +93,18 @@ impl Store {
         Ok(id)
     }
 
-    /// Every deployment that is not released, oldest first.
+    /// Every deployment that is not released and can be read, oldest first.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn live_deployments(&self) -> Result<Vec<Deployment>, StoreError> {
-        self.select("state <> 'released' ORDER BY id", params![])
+        let sql = format!("SELECT {COLUMNS} FROM deployment WHERE state <> 'released' ORDER BY id");
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([], read)?;
+        rows.filter_map(|row| row.map(|row| self.readable("deployment", row)).transpose())
+            .map(|row| Ok(row?))
+            .collect()
     }
 
     /// Those of one node, oldest first.

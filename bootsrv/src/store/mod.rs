@@ -21,7 +21,7 @@ pub use uploads::Upload;
 
 use protocol::names::NodeName;
 use rusqlite::Connection;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,6 +59,8 @@ pub enum StoreError {
 }
 
 const SCHEMA_VERSION: i64 = 3;
+/// Most rows that cannot be read and are told of, of one run of this program.
+const UNREADABLE_MAX: usize = 1000;
 
 /// The open store.
 #[derive(Debug)]
@@ -66,6 +68,8 @@ pub struct Store {
     connection: Mutex<Connection>,
     /// Which nodes have an address, for what a booting node asks often; read anew after a change.
     addresses: Mutex<Option<HashMap<IpAddr, Vec<NodeName>>>>,
+    /// What was said of rows that cannot be read: lists are read often, and it is said once.
+    unreadable: Mutex<BTreeSet<String>>,
 }
 
 impl Store {
@@ -113,7 +117,33 @@ impl Store {
             SCHEMA_VERSION => {}
             _ => return Err(StoreError::OtherSchema { path: path.into(), found }),
         }
-        Ok(Self { connection: Mutex::new(connection), addresses: Mutex::default() })
+        Ok(Self {
+            connection: Mutex::new(connection),
+            addresses: Mutex::default(),
+            unreadable: Mutex::default(),
+        })
+    }
+
+    /// A row of a list that is about everybody. One that cannot be read is left out and told of: it
+    /// is one job's, and the others must go on.
+    fn readable<T>(&self, table: &str, row: Result<T, StoreError>) -> Option<T> {
+        let error = match row {
+            Ok(row) => return Some(row),
+            Err(error) => error,
+        };
+        let text = format!("table {table}: {error}; the row is left out");
+        let mut told = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < UNREADABLE_MAX && told.insert(text.clone()) {
+            log::error!("{text}");
+        }
+        None
+    }
+
+    /// Makes a try's row one that cannot be read.
+    #[cfg(test)]
+    pub(crate) fn spoil_try(&self, id: i64) {
+        let sql = "UPDATE try SET application = '{' WHERE id = ?";
+        assert_eq!(self.lock().execute(sql, [id]).unwrap(), 1);
     }
 
     /// A panic while the lock was held leaves SQLite consistent: open transactions roll back.

@@ -210,8 +210,8 @@ fn a_credential_lives_until_its_image_is_pulled() {
         store.keep_credential(uid, &image, &credential, 10).unwrap();
     }
     assert_eq!(store.credential(7, &image).unwrap().as_ref(), Some(&credential));
-    store.repin_credential(7, &image, &pinned).unwrap();
-    assert_eq!(store.credential(7, &image).unwrap(), None);
+    store.copy_credential(7, &image, &pinned).unwrap();
+    assert_eq!(store.credential(7, &image).unwrap().as_ref(), Some(&credential));
     assert_eq!(store.credential(7, &pinned).unwrap().as_ref(), Some(&credential));
     // By another tag of the same content.
     let text = format!("docker://r.io/x:2@sha256:{}", Digest([1; 32]));
@@ -224,7 +224,7 @@ fn a_credential_lives_until_its_image_is_pulled() {
     let digest = Digest([1; 32]);
     store.admit(7, &digest, 20).unwrap();
     assert!(store.is_admitted(7, &digest).unwrap() && !store.is_admitted(8, &digest).unwrap());
-    assert_eq!(store.forget_old_credentials(15).unwrap(), 1);
+    assert_eq!(store.forget_old_credentials(15).unwrap(), 2, "for what was not pinned");
     assert!(store.is_admitted(7, &digest).unwrap());
 }
 
@@ -235,12 +235,30 @@ fn a_user_has_only_so_many_credentials_kept() {
     let credential = RegistryCredential { registry: "r.io".into(), login };
     let image = |number: i64| format!("docker://r.io/x:{number}").parse().unwrap();
     store.keep_credential(8, &image(0), &credential, 0).unwrap();
-    for number in 0..=64 {
+    for number in 0..=128 {
         store.keep_credential(7, &image(number), &credential, number).unwrap();
     }
     assert_eq!(store.credential(7, &image(0)).unwrap(), None, "the oldest");
     assert!(store.credential(7, &image(1)).unwrap().is_some());
     assert!(store.credential(8, &image(0)).unwrap().is_some(), "another's");
+}
+
+#[test]
+fn a_user_has_only_so_many_admissions() {
+    let store = Store::in_memory().unwrap();
+    let digest = |number: i64| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        Digest(bytes)
+    };
+    store.admit(8, &digest(0), 0).unwrap();
+    for number in 0..=1024 {
+        store.admit(7, &digest(number), number).unwrap();
+    }
+    let admitted = |uid, number| store.is_admitted(uid, &digest(number)).unwrap();
+    assert!(!admitted(7, 0), "the oldest");
+    assert!(admitted(7, 1) && admitted(7, 1024));
+    assert!(admitted(8, 0), "another's");
 }
 
 #[test]
@@ -333,4 +351,37 @@ fn a_store_of_schema_2_is_taken_over() {
     };
     let fresh = Store::in_memory().unwrap();
     assert_eq!(columns(&Store::open(&path).unwrap()), columns(&fresh), "the same as a new one");
+}
+
+/// A row that a bug has written is one job's trouble.
+#[test]
+fn a_row_that_cannot_be_read_is_left_out_of_lists() {
+    let store = Store::in_memory().unwrap();
+    let request = NewTry { application: Some(example()), ..asked(7, "7", 0) };
+    let add = |name: &str| {
+        let (kernel, image) = (request.kernel.clone(), request.image.clone());
+        let node = token::new_deployment(name.parse().unwrap(), kernel, image, Pin::of_nothing());
+        store.add_try(&request, &[node], 1).unwrap()
+    };
+    let (bad, good) = (add("n1"), add("n2"));
+    let long = format!("docker://{}.io/x", "a".repeat(2000));
+    let change = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+        assert_eq!(store.lock().execute(sql, values).unwrap(), 1);
+    };
+    let broken = serde_json::to_string(&example()).unwrap().replace("docker://r.io/x:1", &long);
+    change("UPDATE try SET application = ? WHERE id = ?", &[&broken, &bad]);
+    change("INSERT INTO pull VALUES (7, ?, 1)", &[&long]);
+    assert!(store.add_pull(&example().reference, 8, 2).unwrap());
+    let ids = |tries: Vec<super::Try>| tries.iter().map(|one| one.id).collect::<Vec<_>>();
+    assert_eq!(ids(store.tries_waiting_for_image().unwrap()), [good]);
+    assert_eq!(ids(store.tries_with_image().unwrap()), [good]);
+    assert_eq!(ids(store.recent_tries(true, 9).unwrap()), [good]);
+    assert_eq!(store.pulls().unwrap(), [(example().reference, 8)]);
+    assert!(store.one_try(bad).is_err(), "who asks for it is told");
+    assert_eq!(store.live_deployments().unwrap().len(), 2);
+    change("UPDATE deployment SET state = 'x' WHERE try = ?", &[&bad]);
+    assert_eq!(store.live_deployments().unwrap().len(), 1);
+    assert!(store.deployments_of_try(bad).is_err());
+    let told = store.unreadable.lock().unwrap().len();
+    assert_eq!(told, 3, "each once");
 }

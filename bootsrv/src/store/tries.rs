@@ -132,6 +132,21 @@ impl Store {
         self.lock().prepare_cached(&sql)?.query_map(values, read)?.map(|row| row?).collect()
     }
 
+    /// The same of all jobs' tries: without those that cannot be read.
+    pub(super) fn readable_tries(
+        &self,
+        rest: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<Try>, StoreError> {
+        let sql = select(rest);
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(values, read)?;
+        rows.filter_map(|row| row.map(|row| self.readable("try", row)).transpose())
+            .map(|row| Ok(row?))
+            .collect()
+    }
+
     /// How many tries of a job, up to the given one and with it, a node's fault has ended.
     ///
     /// A number is used anew some day: slurmctld counts a job's starts from 0, so the tries before
@@ -165,7 +180,7 @@ impl Store {
     pub fn recent_tries(&self, all: bool, limit: u32) -> Result<Vec<Try>, StoreError> {
         let rest = "?1 OR EXISTS (SELECT 1 FROM deployment d \
                     WHERE d.try = try.id AND d.state <> 'released') ORDER BY id DESC LIMIT ?2";
-        self.all(rest, params![all, limit])
+        self.readable_tries(rest, params![all, limit])
     }
 
     /// Notes that a job's try is over; the first time counts.

@@ -23,6 +23,10 @@ pub(super) struct EveryNodes(pub(super) String);
 
 /// Whether bootsrv is to spare the node and hold the job.
 pub(super) fn spares_node(error: &Error) -> bool {
+    // The memory that a kernel takes for layers grows with their number, which is the image's.
+    if error.is::<NotMountable>() && any(error, &[Errno::NOMEM]) {
+        return true;
+    }
     let is_everywhere = error.is::<EveryNodes>()
         || error.is::<NotMountable>()
         || download::is_of_server(error)
@@ -73,6 +77,11 @@ mod tests {
         };
         assert!(of(Err(Errno::NOTDIR)) && of(Err(Errno::IO)) && of(Err(Errno::NODEV)));
         assert!(!of(Err(Errno::NOMEM)) && !of(Err(Errno::NOSPC)) && !of(Err(Errno::MFILE)));
+        let layer = |error: Errno| {
+            let error = Error::from(error).context(NotMountable("mounting as squashfs: x".into()));
+            spares_node(&error.context("layer 7 of 128"))
+        };
+        assert!(layer(Errno::NOMEM) && layer(Errno::INVAL) && !layer(Errno::MFILE));
         let full = std::io::Error::from_raw_os_error(28);
         assert!(!spares_node(&Error::from(full).context(EveryNodes("x".into()))));
         assert!(!spares_node(&anyhow!("no loop device stayed free")));

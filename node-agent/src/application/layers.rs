@@ -5,7 +5,7 @@
 use super::blame::{EveryNodes, within};
 use super::node_program;
 use crate::download::{Fetch, fetch_all};
-use crate::machine::memory;
+use crate::machine::{cpus_possible, memory};
 use crate::modules::Modules;
 use crate::mounts;
 use anyhow::{Context as _, Result, bail};
@@ -21,6 +21,12 @@ use std::time::Duration;
 
 /// Memory that must be left beside the layers for the node's own programs, in KiB.
 const RESERVE_KIB: u64 = 64 << 10;
+/// Memory of the kernel for each mounted layer and each CPU, in KiB: many kernels (Debian's:
+/// `SQUASHFS_DECOMP_MULTI_PERCPU`) have for each possible CPU a zstd workspace (740 KiB for our blocks of
+/// 256 KiB, measured on Linux 6.18) and one block. No kernel says how it was built: taken as the most.
+const CPU_KIB: u64 = 1 << 10;
+/// And for each mounted layer whatever the CPUs: caches of blocks and of metadata (832 KiB), in KiB.
+const MOUNT_KIB: u64 = 1 << 10;
 /// What NFS version 4 is made of; a kernel that has it built in has no such module.
 const NFS_MODULE: &str = "nfsv4";
 /// How long looking at the layers' files on a server may take.
@@ -36,16 +42,19 @@ pub(super) fn bring(
         bail!(EveryNodes("the plan names no layer".into()));
     }
     fs::create_dir_all(directory)?;
+    let unpacking_kib = unpacking_kib(plan.layers.len(), cpus_possible());
+    let available_kib = memory("MemAvailable");
     let file = |layer: &ArtifactRef| directory.join(layer.sha256.to_string());
     match &plan.source {
         LayerSource::Ram => {
             let layers = each_once(&plan.layers);
-            check_memory(&layers, memory("MemAvailable"))?;
+            check_memory(&layers, unpacking_kib, available_kib)?;
             mount_tmpfs(&layers, directory)?;
             let files = layers.into_iter().map(|layer| (layer.clone(), file(layer))).collect();
             fetch_all(fetch, files, "image's layers")?;
         }
         LayerSource::Nfs { source, options } => {
+            check_memory(&[], unpacking_kib, available_kib)?;
             mount_nfs(source, options, directory).with_context(|| {
                 EveryNodes(format!("the images' directory {source} cannot be mounted"))
             })?;
@@ -64,14 +73,28 @@ fn each_once(layers: &[ArtifactRef]) -> Vec<&ArtifactRef> {
     layers.iter().filter(|layer| seen.insert(layer.sha256)).collect()
 }
 
-/// Says clearly what would otherwise be a full tmpfs in the middle of a download.
-fn check_memory(layers: &[&ArtifactRef], available_kib: u64) -> Result<()> {
-    let needed_kib = layers.iter().map(|layer| layer.bytes).sum::<u64>() / 1024 + RESERVE_KIB;
+/// What the kernel needs to unpack so many mounted layers.
+fn unpacking_kib(layers: usize, cpus: u32) -> u64 {
+    let layers = u64::try_from(layers).unwrap_or(u64::MAX);
+    layers.saturating_mul(MOUNT_KIB + CPU_KIB * u64::from(cpus.max(1)))
+}
+
+/// Says clearly what would otherwise be a full tmpfs in the middle of a download, or a layer that cannot
+/// be mounted. `kept`: the layers that are kept in memory.
+fn check_memory(kept: &[&ArtifactRef], unpacking_kib: u64, available_kib: u64) -> Result<()> {
+    let kept_kib = kept.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.bytes)) / 1024;
+    let needed_kib = kept_kib.saturating_add(unpacking_kib).saturating_add(RESERVE_KIB);
     if available_kib > 0 && needed_kib > available_kib {
+        let instead = match kept {
+            [] => "",
+            _ => "; --bmc-root=nfs, where the site offers it, keeps its layers out of it",
+        };
         bail!(EveryNodes(format!(
-            "the application image needs {} MiB of the node's memory, only {} MiB are available \
-             (--bmc-root=nfs, where the site offers it, needs none)",
+            "the application image needs {} MiB of the node's memory, {} of them to unpack its layers \
+             (1 for each layer and CPU), only {} MiB are available (an image of fewer layers needs \
+             less{instead})",
             needed_kib >> 10,
+            unpacking_kib >> 10,
             available_kib >> 10
         )));
     }
@@ -140,14 +163,31 @@ mod tests {
         let twice = [layer.clone(), layer];
         let once = each_once(&twice);
         assert_eq!(once.len(), 1);
-        check_memory(&once, 2 << 20).unwrap();
-        check_memory(&once, 0).unwrap();
-        let error = check_memory(&once, 1 << 20).unwrap_err();
+        let unpacking = unpacking_kib(twice.len(), 3);
+        assert_eq!(unpacking, 8 << 10, "a layer that is there twice is mounted twice");
+        check_memory(&once, unpacking, 2 << 20).unwrap();
+        check_memory(&once, unpacking, 0).unwrap();
+        let error = check_memory(&once, unpacking, 1 << 20).unwrap_err();
         assert!(spares_node(&error));
         assert_eq!(
             error.to_string(),
-            "the application image needs 1088 MiB of the node's memory, only 1024 MiB are \
-             available (--bmc-root=nfs, where the site offers it, needs none)"
+            "the application image needs 1096 MiB of the node's memory, 8 of them to unpack its \
+             layers (1 for each layer and CPU), only 1024 MiB are available (an image of fewer \
+             layers needs less; --bmc-root=nfs, where the site offers it, keeps its layers out of it)"
+        );
+    }
+
+    #[test]
+    fn layers_on_a_server_need_memory_for_every_cpu_too() {
+        let unpacking = unpacking_kib(128, 256);
+        check_memory(&[], unpacking, 64 << 20).unwrap();
+        let error = check_memory(&[], unpacking, 32 << 20).unwrap_err();
+        assert!(spares_node(&error));
+        assert_eq!(
+            error.to_string(),
+            "the application image needs 32960 MiB of the node's memory, 32896 of them to unpack its \
+             layers (1 for each layer and CPU), only 32768 MiB are available (an image of fewer \
+             layers needs less)"
         );
     }
 }

@@ -50,6 +50,13 @@ enum Source {
 }
 
 impl FileLayer {
+    /// Where in the file it begins.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        let (Source::Archive(section) | Source::Squashfs(section)) = &self.source;
+        section.offset
+    }
+
     /// Its archive from the start, plain or compressed.
     ///
     /// # Errors

@@ -19,7 +19,8 @@ pub(super) struct Uploaded {
 #[derive(Debug, Clone)]
 pub(super) struct Section {
     uploaded: Arc<Uploaded>,
-    offset: u64,
+    /// Bytes of the file before it.
+    pub(super) offset: u64,
     pub(super) bytes: u64,
 }
 

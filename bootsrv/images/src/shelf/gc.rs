@@ -89,7 +89,10 @@ impl Shelf {
                 Some(prepared) if unix_ns(touched) <= prepared => true,
                 _ => touched + UNREFERRED <= now,
             };
-            if free && !kept.contains(&layer.diff_id) {
+            if free && kept.contains(&layer.diff_id) {
+                // So that it goes with the last of the others, which may have asked before.
+                self.set_touched(&layer.diff_id, SystemTime::UNIX_EPOCH)?;
+            } else if free {
                 remove(&self.layer_file(&layer.diff_id))?;
                 remove(&self.index_file(&layer.diff_id))?;
                 remove(&self.blobs_file(&layer.diff_id))?;
@@ -138,7 +141,7 @@ fn distinct(image: &PreparedImage) -> impl Iterator<Item = &PreparedLayer> {
     image.layers.iter().filter(move |layer| seen.insert(layer.squashfs.sha256))
 }
 
-fn unix_ns(time: SystemTime) -> i64 {
+pub(super) fn unix_ns(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -26,13 +26,8 @@ impl Shelf {
     /// # Errors
     /// When its file cannot be read.
     pub fn layer(&self, diff_id: &Digest) -> Result<Option<PreparedLayer>, PrepareError> {
-        let path = self.layer_file(diff_id);
         let Some(layer) = self.find_layer(diff_id)? else { return Ok(None) };
-        let touched = File::options()
-            .append(true)
-            .open(&path)
-            .and_then(|file| file.set_modified(SystemTime::now()));
-        touched.map_err(|error| cannot("touch", &path, &error))?;
+        self.set_touched(diff_id, SystemTime::now())?;
         Ok(Some(layer))
     }
 
@@ -238,6 +233,14 @@ impl Shelf {
 
     pub(super) fn index_file(&self, diff_id: &Digest) -> PathBuf {
         self.layers_directory().join(format!("{diff_id}.index"))
+    }
+
+    pub(super) fn set_touched(&self, diff_id: &Digest, at: SystemTime) -> Result<(), PrepareError> {
+        let path = self.layer_file(diff_id);
+        let touched = File::options().append(true).open(&path);
+        touched
+            .and_then(|file| file.set_modified(at))
+            .map_err(|error| cannot("touch", &path, &error))
     }
 
     /// Since when nobody asked for a layer; `None`: its file is gone.

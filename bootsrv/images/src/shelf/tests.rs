@@ -33,7 +33,7 @@ fn image(shelf: &Shelf, number: u8, layers: &[PreparedLayer], used: i64) -> Prep
         architecture: None,
         layers: layers.to_vec(),
         config: protocol::application::ImageConfig::default(),
-        prepared_unix_ns: i64::MAX,
+        prepared_unix_ns: gc::unix_ns(SystemTime::now()),
         used_unix_ns: used,
     };
     shelf.put(&image).unwrap();
@@ -121,6 +121,27 @@ fn images_go_by_age_and_size_and_shared_layers_stay() {
     assert_eq!(shelf.gc(&old, &none, now).unwrap().len(), 1);
     assert_eq!(hub.sweep(&none).unwrap().0, 2);
     assert_eq!(shelf.layers().unwrap(), []);
+}
+
+#[test]
+fn a_shared_layer_goes_with_the_last_image_whichever_came_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, shelf) = shelf(directory.path());
+    let base = layer(&shelf, "base");
+    let first = image(&shelf, 1, std::slice::from_ref(&base), 10);
+    let base = shelf.layer(&base.diff_id).unwrap().unwrap();
+    let second = image(&shelf, 2, std::slice::from_ref(&base), 20);
+    shelf.remove(&second.digest).unwrap();
+    assert_eq!(shelf.layers().unwrap(), [base]);
+    shelf.remove(&first.digest).unwrap();
+    assert_eq!(shelf.layers().unwrap(), []);
+
+    // Asked for after both, by an image on its way.
+    let base = layer(&shelf, "base");
+    let all = [1, 2].map(|number| image(&shelf, number, std::slice::from_ref(&base), 10));
+    shelf.layer(&base.diff_id).unwrap().unwrap();
+    all.iter().for_each(|image| drop(shelf.remove(&image.digest).unwrap()));
+    assert_eq!(shelf.layers().unwrap(), [base]);
 }
 
 #[test]

@@ -94,6 +94,25 @@ async fn what_fills_the_disk_meanwhile_ends_a_pull_before_it_is_full() {
     assert!(fetched < 1_000_000, "{fetched}");
 }
 
+#[tokio::test]
+async fn a_size_that_is_only_said_takes_no_room_from_others() {
+    if !may_mount() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let disk = SmallDisk(directory.path());
+    disk.mount("size=8m");
+    let sample = Sample::one_layer(1000)
+        .with_manifest(|manifest| manifest["layers"][0]["size"] = (1 << 30).into());
+    let server = Scripted::serve(sample.clone(), |_| None);
+    let images = reserving(directory.path(), &server, 1 << 20);
+    let (sender, made) = std::sync::mpsc::channel();
+    images.on_full_disk(move |missing| sender.send(missing).unwrap());
+    let error = pull(&images, &server.image()).await.unwrap_err();
+    assert!(!error.reason.contains("disk is full"), "{error}");
+    assert!(made.try_recv().is_err(), "images were removed for nothing");
+}
+
 #[test]
 fn a_conversion_ends_before_the_disk_is_full() {
     let directory = tempfile::tempdir().unwrap();

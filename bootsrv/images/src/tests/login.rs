@@ -22,7 +22,8 @@ async fn pull_as(
     let ImageReference::Docker(image) = reference(text) else { panic!("{text}") };
     let digest = images.resolve(&image, credential.as_ref()).await?;
     let reference = reference(text).pinned(digest);
-    images.start(Request { reference, uploaded: None, credential }).finished().await
+    let asked = Request { reference, uploaded: None, credential, uid: None };
+    images.start(asked).finished().await
 }
 
 /// bcrypt of "secret", by crypt(3).

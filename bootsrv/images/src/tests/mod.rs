@@ -60,7 +60,12 @@ async fn pull(images: &Images, text: &str) -> Result<PreparedImage, PrepareError
 }
 
 fn request(text: &str, digest: protocol::names::Digest) -> Request {
-    Request { reference: reference(text).pinned(digest), uploaded: None, credential: None }
+    Request {
+        reference: reference(text).pinned(digest),
+        uploaded: None,
+        credential: None,
+        uid: None,
+    }
 }
 
 /// Where the lowest layer of a server's image is while it is fetched.

@@ -5,10 +5,13 @@ use super::sample::{Sample, digest, layer};
 use super::scripted::{Reply, Scripted, from_sample};
 use super::{blobs, open, open_with, pace, pull, request};
 use crate::settings::RegistrySettings;
+use crate::shelf::GcLimits;
 use crate::{Images, Settings};
 use artifacts::store::Store;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 #[tokio::test]
 async fn an_image_is_pinned_pulled_and_kept() {
@@ -40,6 +43,23 @@ async fn an_image_is_pinned_pulled_and_kept() {
 }
 
 #[tokio::test]
+async fn the_layers_of_an_image_go_with_it() {
+    let sample = Sample::new(&[layer("base", 200_000), layer("top", 1000)]);
+    let server = Scripted::serve(sample.clone(), |_| None);
+    let directory = tempfile::tempdir().unwrap();
+    let images = open(directory.path(), &server.name());
+    let shelf = images.shelf();
+    let image = pull(&images, &server.image()).await.unwrap();
+    shelf.remove(&image.digest).unwrap().unwrap();
+    assert_eq!(shelf.layers().unwrap(), [], "removed");
+
+    pull(&images, &server.image()).await.unwrap();
+    let limits = GcLimits { bytes_max: 0, age_max: Duration::MAX };
+    let gone = shelf.gc(&limits, &BTreeSet::new(), SystemTime::now()).unwrap();
+    assert_eq!((gone.len(), shelf.layers().unwrap()), (1, vec![]), "above the cache's limit");
+}
+
+#[tokio::test]
 async fn jobs_that_ask_at_once_share_one_pull() {
     let sample = Sample::one_layer(100_000);
     let server = Scripted::serve(sample.clone(), |_| None);
@@ -48,7 +68,8 @@ async fn jobs_that_ask_at_once_share_one_pull() {
     let asked = request(&server.image(), sample.digest());
     let other_name = asked.reference.to_string().replace("/x:1", "/team/x:1");
     let other = crate::Request { reference: super::reference(&other_name), ..asked.clone() };
-    let all: Vec<_> = (0..50).map(|_| images.start(asked.clone())).collect();
+    let of = |user: u32| crate::Request { uid: Some(user), ..asked.clone() };
+    let all: Vec<_> = (0..50).map(|number| images.start(of(number % 20))).collect();
     let other = images.start(other);
     for one in &all {
         assert_eq!(one.finished().await.unwrap().digest, sample.digest());
@@ -56,7 +77,7 @@ async fn jobs_that_ask_at_once_share_one_pull() {
     other.finished().await.unwrap();
     let fetched = server.received().into_iter().filter(|one| one.method == "GET");
     let layers = fetched.filter(|one| one.path.contains(&sample.layer_path(0)));
-    assert_eq!(layers.count(), 1, "of two names too");
+    assert_eq!(layers.count(), 1, "of many users and two names");
 }
 
 #[tokio::test]

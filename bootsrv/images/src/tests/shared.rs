@@ -4,11 +4,18 @@
 use super::sample::{Sample, digest, layer};
 use super::scripted::{Reply, Scripted, from_sample};
 use super::{blob_file, blobs, open, open_with, pull, request};
+use crate::prepare_file;
+use crate::prepare_layer::Workshop;
+use crate::prepare_room::Budget;
+use crate::progress::Progress;
 use crate::settings::RegistrySettings;
 use crate::{Blame, Images, PrepareError, PreparedImage, Request, Settings};
 use protocol::image_reference::ImageReference;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// One image by the name `first`, another by any other.
 fn two(first: Sample, second: Sample) -> Scripted {
@@ -43,7 +50,7 @@ async fn a_layer_that_another_image_had_is_asked_for_and_not_fetched() {
 }
 
 /// An image of a layer of the sender's own, whose configuration says that it is another one.
-fn pretending(to_be: &[u8]) -> Sample {
+pub(super) fn pretending(to_be: &[u8]) -> Sample {
     let mut sample = Sample::new(&[layer("own", 1000)]);
     let mut manifest: Value = serde_json::from_slice(&sample.manifest).unwrap();
     let name = manifest["config"]["digest"].as_str().unwrap().to_owned();
@@ -147,11 +154,14 @@ fn archive(directory: &Path, sample: &Sample) -> PathBuf {
     file
 }
 
-async fn convert(images: &Images, file: PathBuf) -> Result<PreparedImage, PrepareError> {
+fn asked(file: PathBuf) -> Request {
     let key = digest(&std::fs::read(&file).unwrap());
     let reference: ImageReference = format!("oci-archive:/x.tar@sha256:{key}").parse().unwrap();
-    let asked = Request { reference, uploaded: Some(file), credential: None };
-    images.start(asked).finished().await
+    Request { reference, uploaded: Some(file), credential: None, uid: None }
+}
+
+async fn convert(images: &Images, file: PathBuf) -> Result<PreparedImage, PrepareError> {
+    images.start(asked(file)).finished().await
 }
 
 #[tokio::test]
@@ -173,6 +183,31 @@ async fn a_file_gets_the_layers_whose_bytes_are_in_it() {
     let more = convert(&images, archive(directory.path(), &more)).await.unwrap();
     assert_eq!(more.layers[0], own.layers[0]);
     assert_eq!(std::fs::metadata(&record).unwrap().modified().unwrap(), made);
+}
+
+#[tokio::test]
+async fn a_file_is_hashed_in_a_place_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { parallel_conversions: 1, ..Settings::default() };
+    let shelf = open_with(directory.path(), settings.clone()).shelf().clone();
+    let workshop = Workshop::open(directory.path(), shelf, settings.clone()).unwrap();
+    let sample = archive(directory.path(), &Sample::one_layer(1000));
+    let request = asked(sample);
+    let ImageReference::File(file) = &request.reference else { panic!("{request:?}") };
+    let prepare = |progress: &Arc<Progress>| {
+        let told = (progress.clone(), Budget::new(&settings, None));
+        prepare_file::prepare(&workshop, file, request.uploaded.as_deref(), told)
+    };
+    let first = prepare(&Arc::default()).await.unwrap();
+    let budget = Budget::new(&settings, Some(1));
+    let (place, _) = workshop.layer_place("other", None, &budget).await;
+    let progress = Arc::new(Progress::default());
+    let mut again = pin!(prepare(&progress));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut again).await;
+    let done = (early.is_ok(), progress.layers_total(), progress.layers_done());
+    assert_eq!(done, (false, Some(1), 0), "others work in the only place");
+    drop(place);
+    assert_eq!(again.await.unwrap().layers, first.layers);
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use super::sample::{Sample, layer};
 use super::scripted::{Received, Reply, Scripted, from_sample};
+use super::shared::pretending;
 use super::{blobs, pace, pull, request};
 use crate::registry::Pace;
 use crate::settings::RegistrySettings;
-use crate::{Blame, Images, Settings};
+use crate::{Blame, Images, Request, Settings};
 use artifacts::store::Store;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -33,11 +34,12 @@ fn but_layers(
     })
 }
 
-/// A pull from the good one, while the bad one's has begun and is not over.
+/// A user's pull from the good one, while another one's from the bad one has begun and is not over.
 async fn goes_on_beside(bad: &Scripted, sample: &Sample, good: &Scripted, settings: Settings) {
     let directory = tempfile::tempdir().unwrap();
     let images = open(directory.path(), &[bad, good], settings);
-    let hangs = images.start(request(&bad.image(), sample.digest()));
+    let of_other = Request { uid: Some(1), ..request(&bad.image(), sample.digest()) };
+    let hangs = images.start(of_other);
     while bad.count("blobs") < 2 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -74,6 +76,56 @@ async fn another_registrys_silence_about_the_same_layer_is_not_waited_for() {
     let silent = but_layers(&sample, |_, reply| Reply { stall: Some(100), ..reply });
     let good = Scripted::serve(sample.clone(), |_| None);
     goes_on_beside(&silent, &sample, &good, Settings::default()).await;
+}
+
+#[tokio::test]
+async fn who_says_of_other_bytes_that_they_are_a_layer_holds_up_nobody() {
+    let base = layer("base", 1000);
+    let (lie, truth) = (pretending(&base), Sample::new(&[base]));
+    let (path, lied, true_digest) = (lie.layer_path(0), lie.digest(), truth.digest());
+    let server = Scripted::start(move |request| {
+        if request.path.contains("/liar/x/") {
+            let stall = request.path.ends_with(&path).then_some(100);
+            return Reply { stall, ..from_sample(&lie, request) };
+        }
+        from_sample(&truth, request)
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let images = open(directory.path(), &[&server], Settings::default());
+    let liar = format!("docker://{}/liar/x:1", server.name());
+    let hangs = images.start(request(&liar, lied));
+    while server.count("blobs") < 2 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let pulled = images.start(request(&server.image(), true_digest));
+    let pulled = tokio::time::timeout(Duration::from_secs(30), pulled.finished()).await;
+    pulled.expect("others' lies are waited for").unwrap();
+    assert!(hangs.result().is_none());
+}
+
+#[tokio::test]
+async fn one_users_registries_do_not_have_all_places() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let many = Sample::new(&names.map(|name| layer(name, 1000)));
+    let silent = || but_layers(&many, |_, reply| Reply { stall: Some(100), ..reply });
+    let bad = [silent(), silent()];
+    let good = Scripted::serve(Sample::one_layer(1000), |_| None);
+    let directory = tempfile::tempdir().unwrap();
+    let images = open(directory.path(), &[&bad[0], &bad[1], &good], Settings::default());
+    let of_one = |server: &Scripted| {
+        images.start(Request { uid: Some(1), ..request(&server.image(), many.digest()) })
+    };
+    let hang = [of_one(&bad[0]), of_one(&bad[1])];
+    while bad.iter().any(|server| server.count("blobs") < 1) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let layers: usize = bad.iter().map(|server| server.count("blobs") - 1).sum();
+    assert_eq!(layers, 4, "half of the places are one user's");
+    let pulled = tokio::time::timeout(Duration::from_secs(30), pull(&images, &good.image())).await;
+    pulled.expect("one user has all places").unwrap();
+    assert!(hang.iter().all(|one| one.result().is_none()));
 }
 
 #[tokio::test]
