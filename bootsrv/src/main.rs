@@ -70,7 +70,7 @@ fn start(arguments: &Arguments) -> Result<()> {
     missing.iter().for_each(|missing| log::warn!("{missing}"));
     match descriptors::raise() {
         Ok(most) => {
-            log::info!("at most {most} files and connections are open at once (LimitNOFILE)")
+            log::info!("at most {most} files and connections are open at once (LimitNOFILE)");
         }
         Err(error) => log::warn!("raising the limit of open files (LimitNOFILE): {error}"),
     }
