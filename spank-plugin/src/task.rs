@@ -239,12 +239,12 @@ mod tests {
     #[test]
     fn a_task_starts_where_it_was_or_where_the_image_says() {
         let at = |is_at: &str, came_from: &str| {
-            let application = application(&[], Some("/work"));
+            let application = application(&[], Some("/start"));
             directory(&application, Some(is_at.into()), Some(Path::new(came_from)))
         };
         assert_eq!(at("/home/a", "/home/a"), None);
         assert_eq!(at("/tmp", "/tmp"), None);
-        assert_eq!(at("/tmp", "/nonexistent"), Some("/work".into()));
+        assert_eq!(at("/tmp", "/nonexistent"), Some("/start".into()));
         assert_eq!(at("/tmp", "/usr"), Some("/usr".into()));
         let none = application(&[], None);
         assert_eq!(directory(&none, Some("/tmp".into()), None), Some("/".into()));
@@ -275,13 +275,13 @@ mod tests {
         }
         let prepended = |entry: &[&str]| {
             let words = Words(RefCell::default());
-            let mut config = application(&[], Some("/work")).config;
+            let mut config = application(&[], Some("/start")).config;
             config.entrypoint = entry.iter().map(|word| (*word).to_owned()).collect();
             entry_point(&config, &words).map(|()| words.0.into_inner())
         };
         assert_eq!(prepended(&[]).unwrap(), "");
         assert_eq!(prepended(&["sh", "-c"]).unwrap(), "/bin/sh -c");
-        assert_eq!(prepended(&["./run"]).unwrap(), "/work/./run");
+        assert_eq!(prepended(&["./run"]).unwrap(), "/start/./run");
         assert_eq!(prepended(&["/x/run", "a"]).unwrap(), "/x/run a");
         assert!(prepended(&["nowhere", "--"]).unwrap_err().contains("nowhere is not in the image"));
     }

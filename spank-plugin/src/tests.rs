@@ -40,7 +40,7 @@ impl Process for Fake {
         };
     }
     fn directory(&self) -> Option<PathBuf> {
-        Some("/work".into())
+        Some("/start".into())
     }
     fn arguments(&self) -> Vec<String> {
         Vec::new()
@@ -288,7 +288,7 @@ fn a_step_may_repeat_what_was_typed_before_it_was_pinned() {
     let fake = Fake::with(&[
         ("SLURM_JOB_ID", "7"),
         ("BMC_IMAGE", &pinned),
-        ("BMC_MOUNTS", "/work/data:/data"),
+        ("BMC_MOUNTS", "/start/data:/data"),
     ]);
     let step = |name, text: &str| {
         let mut given = Given::default();
