@@ -252,16 +252,9 @@ fn kernel_error(error: &KernelError) -> ApiError {
 mod tests {
     use super::*;
     use crate::catalog;
+    use crate::examples::CONFIG;
     use crate::pin::Pin;
     use crate::token;
-
-    const CONFIG: &str = r#"
-        state_dir = "STATE"
-        profiles_dir = "/p"
-        listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
-        url = { http = "http://a", https = "https://a" }
-        slurm = { user = "slurm", conf_server = "a:1" }
-    "#;
 
     /// An archive with nothing but an init of that text.
     fn archive(directory: &Path, text: &str) -> PathBuf {

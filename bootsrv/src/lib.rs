@@ -10,6 +10,8 @@ pub mod deployment;
 pub mod descriptors;
 pub mod energy_record;
 mod essential;
+#[cfg(test)]
+mod examples;
 pub mod http;
 pub mod hub;
 pub mod logging;

@@ -60,18 +60,11 @@ mod tests {
     use super::*;
     use crate::application::request::tests::example;
     use crate::config::Config;
+    use crate::examples::CONFIG;
     use protocol::boot::ArtifactRef;
     use protocol::names::Digest;
     use std::path::Path;
     use std::process::Command;
-
-    const CONFIG: &str = r#"
-        state_dir = "STATE"
-        profiles_dir = "/p"
-        listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
-        url = { http = "http://a", https = "https://a" }
-        slurm = { user = "slurm", conf_server = "a:1" }
-    "#;
 
     fn kernel(byte: u8, release: &str) -> Kernel {
         let artifact = ArtifactRef { sha256: Digest([byte; 32]), bytes: 1 };

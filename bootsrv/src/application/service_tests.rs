@@ -5,6 +5,7 @@ use crate::application::request::tests::example;
 use crate::application::{keeping, uploads};
 use crate::config::Config;
 use crate::deployment::{Application, State, view};
+use crate::examples::asked;
 use crate::pin::Pin;
 use crate::power::Fleet;
 use crate::slurm_queue::SlurmQueue;
@@ -12,7 +13,7 @@ use crate::store::{NewTry, Store};
 use crate::token;
 use protocol::api::{JobState, RegistryCredential};
 use protocol::application::PreparationState;
-use protocol::names::{Digest, JobId, JobReference};
+use protocol::names::Digest;
 use sha2::{Digest as _, Sha256};
 
 const CONFIG: &str = r#"
@@ -41,18 +42,9 @@ fn job(service: &Service, job: u32, uid: u32, image: &str, created: i64) -> i64 
     let choice: ImageChoice = image.parse().unwrap();
     let ImageChoice::Reference(reference) = choice.clone() else { panic!("{image}") };
     let asked = NewTry {
-        job: JobId(job),
-        reference: JobReference::Job(JobId(job)),
-        restart_count: 0,
-        user: "alice".into(),
         uid,
-        account: None,
-        partition: "bmc".into(),
-        kernel: "k".parse().unwrap(),
-        image: "i".parse().unwrap(),
-        power_off_after: true,
         application: Some(crate::application::Request { choice, reference, ..example() }),
-        application_image: None,
+        ..asked(job)
     };
     let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
     let node = format!("n{job}").parse().unwrap();

@@ -4,27 +4,20 @@ use super::engine::Engine;
 use super::transition::Event;
 use super::{Blame, Failure, Mark, State, view};
 use crate::config::Config;
+use crate::examples::{CONFIG, asked};
 use crate::pin::Pin;
 use crate::power::Fleet;
 use crate::slurm_queue::{SlurmQueue, Word};
-use crate::store::{NewTry, Store};
+use crate::store::Store;
 use crate::token;
 use protocol::api::JobState;
 use protocol::boot::AgentStage;
-use protocol::names::{JobId, JobReference, NodeName};
+use protocol::names::{JobId, NodeName};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-const CONFIG: &str = r#"
-    state_dir = "/s"
-    profiles_dir = "/p"
-    listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
-    url = { http = "http://a", https = "https://a" }
-    slurm = { user = "slurm", conf_server = "a:1" }
-"#;
-
 fn engine() -> (Engine, UnboundedReceiver<Word>) {
-    let config: Config = toml::from_str(CONFIG).unwrap();
+    let config: Config = toml::from_str(&CONFIG.replace("STATE", "/s")).unwrap();
     let (slurm, words) = SlurmQueue::recorded();
     let store = Arc::new(Store::in_memory().unwrap());
     (Engine::new(store, Arc::new(config), Fleet::default(), slurm), words)
@@ -35,20 +28,7 @@ fn node(name: &str) -> NodeName {
 }
 
 fn job(engine: &Engine, nodes: &[&str]) -> i64 {
-    let asked = NewTry {
-        job: JobId(7),
-        reference: JobReference::Job(JobId(7)),
-        restart_count: 0,
-        user: "alice".into(),
-        uid: 2001,
-        account: None,
-        partition: "bmc".into(),
-        kernel: "k".parse().unwrap(),
-        image: "i".parse().unwrap(),
-        power_off_after: true,
-        application: None,
-        application_image: None,
-    };
+    let asked = asked(7);
     let new = |name: &&str| {
         let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
         token::new_deployment(node(name), kernel, image, Pin::of_nothing())

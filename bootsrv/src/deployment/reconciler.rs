@@ -248,23 +248,15 @@ mod tests {
     use crate::application::request::tests::{example, prepared};
     use crate::config::Config;
     use crate::deployment::Application;
+    use crate::examples::{CONFIG, asked};
     use crate::pin::Pin;
     use crate::power::Fleet;
     use crate::slurm_queue::SlurmQueue;
     use crate::store::{NewTry, Store};
     use crate::token;
-    use protocol::names::JobReference;
-
-    const CONFIG: &str = r#"
-        state_dir = "/s"
-        profiles_dir = "/p"
-        listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
-        url = { http = "http://a", https = "https://a" }
-        slurm = { user = "slurm", conf_server = "a:1" }
-    "#;
 
     fn engine() -> Engine {
-        let config: Config = toml::from_str(CONFIG).unwrap();
+        let config: Config = toml::from_str(&CONFIG.replace("STATE", "/s")).unwrap();
         let (slurm, _words) = SlurmQueue::recorded();
         let store = Arc::new(Store::in_memory().unwrap());
         Engine::new(store, Arc::new(config), Fleet::default(), slurm)
@@ -272,20 +264,7 @@ mod tests {
 
     /// A job's try, whose node is to fetch an image, and the deployment.
     fn fetching(engine: &Engine, job: u32) -> (i64, Deployment) {
-        let asked = NewTry {
-            job: JobId(job),
-            reference: JobReference::Job(JobId(job)),
-            restart_count: 0,
-            user: "alice".into(),
-            uid: 2001,
-            account: None,
-            partition: "bmc".into(),
-            kernel: "k".parse().unwrap(),
-            image: "i".parse().unwrap(),
-            power_off_after: true,
-            application: Some(example()),
-            application_image: None,
-        };
+        let asked = NewTry { application: Some(example()), ..asked(job) };
         let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
         let node = format!("n{job}").parse().unwrap();
         let node = token::new_deployment(node, kernel, image, Pin::of_nothing());

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::deployment::engine::Engine;
 use crate::deployment::transition::Event;
 use crate::deployment::{Deployment, State};
+use crate::examples::{CONFIG, asked};
 use crate::hub::Hub;
 use crate::pin::Pin;
 use crate::power::{self, Fleet, Site};
@@ -21,19 +22,11 @@ use axum::extract::{ConnectInfo, Path, Request, State as AppState};
 use protocol::api::CheckRequest;
 use protocol::application::ApplicationPlan;
 use protocol::error::ErrorKind;
-use protocol::names::{Digest, JobId, JobReference};
+use protocol::names::{Digest, JobId};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-const CONFIG: &str = r#"
-    state_dir = "STATE"
-    profiles_dir = "/p"
-    listen = { http = "127.0.0.1:1", https = "127.0.0.1:2" }
-    url = { http = "http://a", https = "https://a" }
-    slurm = { user = "slurm", conf_server = "a:1" }
-"#;
 
 const NODE: &str = r#"{"name":"n1","mac":"52:54:00:00:00:01","address":"10.77.0.11/24","cpus":1,
     "power":{"method":"ipmi","address":"10.77.1.11","user":"u","password":"p"}}"#;
@@ -52,20 +45,7 @@ impl Fixture {
         let config: Arc<Config> = Arc::new(toml::from_str(&text).unwrap());
         let store = Arc::new(Store::in_memory().unwrap());
         store.put_nodes(&[serde_json::from_str(NODE).unwrap()]).unwrap();
-        let asked = NewTry {
-            job: JobId(7),
-            reference: JobReference::Job(JobId(7)),
-            restart_count: 0,
-            user: "alice".into(),
-            uid: 2001,
-            account: None,
-            partition: "bmc".into(),
-            kernel: "k".parse().unwrap(),
-            image: "i".parse().unwrap(),
-            power_off_after: true,
-            application: with_image.then(example),
-            application_image: None,
-        };
+        let asked = NewTry { application: with_image.then(example), ..asked(7) };
         let (kernel, image) = (asked.kernel.clone(), asked.image.clone());
         let node = "n1".parse().unwrap();
         let node = token::new_deployment(node, kernel, image, Pin::of_nothing());

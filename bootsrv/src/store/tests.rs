@@ -7,6 +7,7 @@ use crate::application::request::tests::{example, prepared};
 use crate::application::{Prepared, Request};
 use crate::clock::SECOND_NS;
 use crate::deployment::{Application, Blame, Failure, State};
+use crate::examples;
 use crate::pin::Pin;
 use crate::token;
 use protocol::api::RegistryCredential;
@@ -15,20 +16,8 @@ use protocol::names::{Digest, JobId};
 use protocol::registry_credentials::Credential;
 
 fn asked(job: u32, reference: &str, restart_count: u32) -> NewTry {
-    NewTry {
-        job: JobId(job),
-        reference: reference.parse().unwrap(),
-        restart_count,
-        user: "alice".into(),
-        uid: 2001,
-        account: None,
-        partition: "bmc".into(),
-        kernel: "k".parse().unwrap(),
-        image: "i".parse().unwrap(),
-        power_off_after: true,
-        application: None,
-        application_image: None,
-    }
+    let reference = reference.parse().unwrap();
+    NewTry { reference, restart_count, ..examples::asked(job) }
 }
 
 fn add_try(store: &Store, restart_count: u32, blame: Option<Blame>) -> i64 {
