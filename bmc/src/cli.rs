@@ -1,12 +1,14 @@
 //! The command line: words, options, and the help that teaches them by example.
 
 mod hub;
+mod node;
 
 use clap::{Args, Parser, Subcommand};
 pub(crate) use hub::{
     ImageArg, ImageBuild, ImageImportArgs, ImageVerb, KernelImport, KernelVerb, KindWord,
 };
-use protocol::names::{ImageName, JobReference, KernelName, NodeName};
+pub(crate) use node::{ClearArgs, NodeVerb, PowerArgs, PowerWord};
+use protocol::names::JobReference;
 use std::path::PathBuf;
 
 /// [bare-metal container] Look after the kernels, images and nodes that jobs boot, and see what a
@@ -27,8 +29,8 @@ Examples:
 The boot server's address is read from /etc/bare-metal-container/client.toml, or from the file
 that BMC_CLIENT_CONFIG names.
 
-Exit codes: 0 done, 2 the request is wrong, 3 not now (try again), 4 hardware or the site's
-configuration, 70 a bug of ours, 77 not allowed."
+Exit codes: 0 done, 1 bmc doctor found what needs you, 2 the request is wrong, 3 not now (try
+again), 4 hardware or the site's configuration, 70 a bug of ours, 77 not allowed."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -49,9 +51,18 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// The energy of a job, stage by stage
     Energy(EnergyArgs),
-    /// Nodes: definition, power, console, maintenance
+    /// Nodes: definition, power, console, maintenance, and what is held against them
     #[command(subcommand)]
     Node(NodeVerb),
+    /// Find what does not agree: Slurm's view, the boot server's, the controllers' (administrators)
+    #[command(after_help = "\
+Examples:
+  bmc doctor                  what needs you, what mends itself, and what an admin wants so
+  bmc doctor --json | jq '.findings[] | select(.mended_by == \"admin\") | .node'
+
+Nodes are compared each 15 s; ages count from when this run of the boot server first saw it.
+Exit code: 1 if something needs an administrator, otherwise 0.")]
+    Doctor(Json),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bmc completions bash > /etc/bash_completion.d/bmc")]
     Completions {
@@ -117,112 +128,6 @@ pub(crate) struct EnergyArgs {
     pub(crate) json: Json,
 }
 
-/// `bmc node`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum NodeVerb {
-    /// Add or change nodes from a file (administrators)
-    #[command(after_help = r#"Example:
-  bmc node import nodes.toml
-
-nodes.toml:
-  [[node]]
-  name = "n1"
-  mac = "52:54:00:77:00:01"
-  address = "10.77.0.11/24"
-  gateway = "10.77.0.1"                     # optional
-  cpus = 2
-  threads_per_core = 1                      # optional
-  console_log = "/var/log/console/n1.log"   # optional
-  firmware = "uefi"                         # optional; "bios" if absent
-  [node.power]
-  method = "ipmi"
-  address = "10.77.1.11"
-  user = "admin"
-  password_file = "n1.password"             # relative to this file; or: password = "…"
-  kg_file = "n1.kg"                         # optional: the controller's key; or: kg = "…""#)]
-    Import {
-        /// `[[node]]` tables
-        #[arg(value_name = "FILE.toml")]
-        file: PathBuf,
-    },
-    /// List the nodes
-    List(Json),
-    /// Show one
-    Show {
-        /// Node
-        name: NodeName,
-        #[command(flatten)]
-        json: Json,
-    },
-    /// Switch a node's power, or ask for it (administrators)
-    #[command(after_help = "\
-Examples:
-  bmc node power n1 status
-  bmc node power n1 off --yes     although n1 is in use; the boot server has the last word")]
-    Power(PowerArgs),
-    /// Print the newest part of a node's console (administrators)
-    #[command(after_help = "Example:\n  bmc node console n1 --follow")]
-    Console {
-        /// Node
-        name: NodeName,
-        /// Go on printing what is added, until Ctrl-C
-        #[arg(long, short)]
-        follow: bool,
-    },
-    /// Boot a node without a job (administrators)
-    #[command(after_help = "Example:\n  bmc node boot n1 --kernel 6.12-cloud")]
-    Boot {
-        /// Node
-        name: NodeName,
-        /// Kernel or profile; the partition's default if not given
-        #[arg(long)]
-        kernel: Option<KernelName>,
-        /// Node image; the partition's default if not given
-        #[arg(long)]
-        image: Option<ImageName>,
-    },
-    /// Keep a node out of use, or give it back (administrators)
-    #[command(after_help = "\
-Examples:
-  bmc node maintenance n1 --reason \"fan 3 is being replaced\"
-  bmc node maintenance n1 --end")]
-    Maintenance {
-        /// Node
-        name: NodeName,
-        /// Why it is out of use
-        #[arg(long, required_unless_present = "end", conflicts_with = "end")]
-        reason: Option<String>,
-        /// It may be used again
-        #[arg(long)]
-        end: bool,
-    },
-}
-
-/// `bmc node power`.
-#[derive(Debug, Args)]
-pub(crate) struct PowerArgs {
-    /// Node
-    pub(crate) name: NodeName,
-    /// What to do
-    pub(crate) action: PowerWord,
-    /// Switch off although the node is in use
-    #[arg(long)]
-    pub(crate) yes: bool,
-    #[command(flatten)]
-    pub(crate) json: Json,
-}
-
-/// The words of `bmc node power`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum PowerWord {
-    /// Switch on
-    On,
-    /// Switch off, hard
-    Off,
-    /// Only ask
-    Status,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +161,9 @@ mod tests {
             "bmc node maintenance n1",
             "bmc node maintenance n1 --reason x --end",
             "bmc node power n1 cycle",
+            "bmc node clear",
+            "bmc node clear n[1-",
+            "bmc doctor n1",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
@@ -274,6 +182,8 @@ mod tests {
             "bmc image build i --from x.tar --plugin p.so --output y.tar",
             "bmc node maintenance n1 --end",
             "bmc node power n1 off --yes",
+            "bmc node clear n[1-4],n7 n9 --dry-run --json",
+            "bmc doctor --json",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -14,7 +14,10 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Err(error) = run(Cli::parse().verb) else { return ExitCode::SUCCESS };
+    let error = match run(Cli::parse().verb) {
+        Ok(exit_code) => return exit_code,
+        Err(error) => error,
+    };
     let failure = Failure::of(&error);
     if let Some(message) = failure.message {
         eprintln!("{message}");
@@ -22,7 +25,11 @@ fn main() -> ExitCode {
     ExitCode::from(failure.exit_code)
 }
 
-fn run(verb: Verb) -> anyhow::Result<()> {
+/// What `bmc doctor` ends with when something needs an admin.
+const NEEDS_ADMIN: u8 = 1;
+
+fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    let mut exit_code = ExitCode::SUCCESS;
     let text = match verb {
         Verb::Completions { shell } => verbs::completions::script(shell),
         Verb::Man { directory } => verbs::man::write(&directory)?,
@@ -30,7 +37,15 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Image(verb) => verbs::image::run(verb, wire::connect)?,
         Verb::Energy(args) => verbs::energy::run(&args, &wire::connect()?)?,
         Verb::Node(verb) => verbs::node::run(verb, &wire::connect()?)?,
+        Verb::Doctor(args) => {
+            let (text, needs_admin) = verbs::doctor::run(args, &wire::connect()?)?;
+            if needs_admin {
+                exit_code = ExitCode::from(NEEDS_ADMIN);
+            }
+            text
+        }
         Verb::Status(args) => verbs::status::run(&args, &wire::connect()?)?,
     };
-    output::print(&text)
+    output::print(&text)?;
+    Ok(exit_code)
 }

@@ -2,8 +2,8 @@
 //! HTTP client, in tests a server made of values.
 
 use protocol::api::{
-    ApplicationImageView, CollectRequest, Collected, ImageImport, ImageView, JobView, KernelView,
-    Maintenance, NodeDefinition, NodeView, PowerAction,
+    ApplicationImageView, ClearRequest, Cleared, CollectRequest, Collected, Doctor, ImageImport,
+    ImageView, JobView, KernelView, Maintenance, NodeDefinition, NodeView, PowerAction,
 };
 use protocol::application::PreparationView;
 use protocol::energy::JobEnergy;
@@ -64,6 +64,10 @@ pub(crate) trait Server {
     fn console(&self, name: &NodeName) -> anyhow::Result<String>;
     /// Boots a node outside of any job.
     fn boot(&self, name: &NodeName, options: &JobOptions) -> anyhow::Result<NodeView>;
+    /// Forgets what is held against nodes; all or none.
+    fn clear(&self, request: &ClearRequest) -> anyhow::Result<Vec<Cleared>>;
+    /// What does not agree.
+    fn doctor(&self) -> anyhow::Result<Doctor>;
     /// Takes a node out of use, or gives it back.
     fn maintenance(&self, name: &NodeName, change: &Maintenance) -> anyhow::Result<NodeView>;
 }

@@ -2,6 +2,8 @@
 //!
 //! Pure: everything here goes from a value to a text. It knows neither the verbs nor the server.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 
 /// What stands where nothing was measured.
@@ -108,6 +110,21 @@ pub(crate) fn seconds(nanoseconds: i64) -> String {
     decimal(nanoseconds.into(), 1_000_000_000, 2)
 }
 
+/// A time in that time zone, e.g. `2026-11-21 19:08:22`; one that no calendar has is `unknown`.
+pub(crate) fn time(unix_ns: i64, zone: &TimeZone) -> String {
+    let time = Timestamp::from_nanosecond(unix_ns.into()).map(|time| time.to_zoned(zone.clone()));
+    time.map_or_else(|_| UNKNOWN.to_owned(), |time| time.strftime("%F %T").to_string())
+}
+
+/// A span of time in its largest unit, not rounded, e.g. `3 h`; what is in the future is `0 s`.
+pub(crate) fn span(nanoseconds: i64) -> String {
+    let seconds = nanoseconds.max(0) / 1_000_000_000;
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let unit = units.into_iter().find(|(size, _)| seconds >= *size);
+    let (size, name) = unit.unwrap_or((1, "s"));
+    format!("{} {name}", seconds / size)
+}
+
 /// Millijoules as joules, rounded to tenths; what was not measured is `unknown`.
 pub(crate) fn joules(millijoules: Option<i64>) -> String {
     millijoules.map_or_else(|| UNKNOWN.to_owned(), |energy| decimal(energy.into(), 1_000, 1))
@@ -187,6 +204,18 @@ short
         assert_eq!(joules(None), "unknown");
         assert_eq!(watt_hours(3_600_000), "1.000");
         assert_eq!(joules(Some(i64::MAX)), "9223372036854775.8");
+    }
+
+    #[test]
+    fn times_are_of_the_zone_and_spans_have_one_unit() {
+        let berlin = TimeZone::fixed(jiff::tz::offset(1));
+        assert_eq!(time(1_795_288_102_900_000_000, &TimeZone::UTC), "2026-11-21 19:08:22");
+        assert_eq!(time(1_795_288_102_900_000_000, &berlin), "2026-11-21 20:08:22");
+        for (seconds, text) in
+            [(-5, "0 s"), (59, "59 s"), (119, "1 min"), (7_200, "2 h"), (200_000, "2 d")]
+        {
+            assert_eq!(span(seconds * 1_000_000_000), text);
+        }
     }
 
     #[test]

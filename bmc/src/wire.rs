@@ -4,8 +4,9 @@ use crate::output;
 use crate::server::Server;
 use bootsrv_client::{Client, ClientConfig, FileProgress, Timeouts, registry_login};
 use protocol::api::{
-    ApplicationImageView, CollectRequest, Collected, ImageImport, ImageView, JobView, KernelView,
-    Maintenance, NodeDefinition, NodeView, PowerAction, PullRequest,
+    ApplicationImageView, ClearRequest, Cleared, CollectRequest, Collected, Doctor, ImageImport,
+    ImageView, JobView, KernelView, Maintenance, NodeDefinition, NodeView, PowerAction,
+    PullRequest,
 };
 use protocol::application::PreparationView;
 use protocol::energy::JobEnergy;
@@ -168,6 +169,14 @@ impl Server for Bootsrv {
 
     fn boot(&self, name: &NodeName, options: &JobOptions) -> anyhow::Result<NodeView> {
         Ok(self.client.boot(name, options)?)
+    }
+
+    fn clear(&self, request: &ClearRequest) -> anyhow::Result<Vec<Cleared>> {
+        Ok(self.client.clear(request)?)
+    }
+
+    fn doctor(&self) -> anyhow::Result<Doctor> {
+        Ok(self.client.doctor()?)
     }
 
     fn maintenance(&self, name: &NodeName, change: &Maintenance) -> anyhow::Result<NodeView> {

@@ -1,27 +1,28 @@
 //! iPXE scripts: a value becomes a text. Pure.
 
+use crate::config::Urls;
+use protocol::api::NodeDefinition;
 use protocol::boot::{ARG_ADDRESS, ARG_ARTIFACTS, ARG_GATEWAY, ARG_MAC, ARG_NODE, ARG_SERVER};
-use protocol::names::{Digest, MacAddress, NodeName};
+use protocol::names::{Digest, MacAddress};
 
 /// What the script of one boot needs.
 #[derive(Debug, Clone)]
 pub struct BootScript<'a> {
-    /// The node.
-    pub node: &'a NodeName,
-    /// The card it boots from.
-    pub mac: MacAddress,
-    /// Its address with prefix length.
-    pub address: &'a str,
-    /// Its gateway.
-    pub gateway: Option<&'a str>,
-    /// bootsrv for iPXE.
-    pub http_url: &'a str,
-    /// bootsrv for the agent.
-    pub https_url: &'a str,
+    /// Node, addresses, arguments.
+    pub line: CommandLine<'a>,
     /// The kernel.
     pub kernel: Digest,
     /// Its initrd.
     pub initrd: Digest,
+}
+
+/// What a kernel's command line is made of.
+#[derive(Debug, Clone)]
+pub struct CommandLine<'a> {
+    /// The node.
+    pub node: &'a NodeDefinition,
+    /// How it reaches bootsrv.
+    pub url: &'a Urls,
     /// The site's and the profile's kernel arguments.
     pub arguments: Vec<&'a str>,
 }
@@ -29,27 +30,43 @@ pub struct BootScript<'a> {
 /// Seconds between a kernel panic and the reset that shows it to us as a second script request.
 const PANIC_SECONDS: u32 = 1;
 
+/// A kernel's command line, without a secret in it: anybody on the node may read it.
+#[must_use]
+pub fn command_line(of: &CommandLine<'_>) -> String {
+    let CommandLine { node, url, arguments } = of;
+    let gateway = node.gateway.as_ref().map(|gateway| format!(" {ARG_GATEWAY}={gateway}"));
+    let extra: String = arguments.iter().map(|argument| format!(" {argument}")).collect();
+    format!(
+        "{ARG_NODE}={} {ARG_ADDRESS}={}{} {ARG_MAC}={} {ARG_SERVER}={} {ARG_ARTIFACTS}={} \
+         panic={PANIC_SECONDS}{extra}",
+        node.name,
+        node.address,
+        gateway.unwrap_or_default(),
+        node.mac,
+        url.https,
+        url.http,
+    )
+}
+
 impl BootScript<'_> {
     /// The script. The token travels as an initrd of its own; nothing secret stands in the script or
     /// on the kernel's command line. It is fetched last, because it is served once: a boot that is
     /// interrupted before begins again. Where we are away, the node asks until we are back.
     #[must_use]
     pub fn render(&self) -> String {
-        let Self { node, mac, address, http_url, https_url, kernel, initrd, .. } = self;
-        let gateway =
-            self.gateway.map(|gateway| format!(" {ARG_GATEWAY}={gateway}")).unwrap_or_default();
-        let extra: String = self.arguments.iter().map(|argument| format!(" {argument}")).collect();
+        let Self { line, kernel, initrd } = self;
+        let (NodeDefinition { name, mac, .. }, http_url) = (line.node, &line.url.http);
+        let arguments = command_line(line);
         format!(
             "#!ipxe\n\
-             echo node {node}: loading kernel and initrd\n\
+             echo node {name}: loading kernel and initrd\n\
              kernel --name kernel {http_url}/artifacts/{kernel} || goto failed\n\
              initrd --name initrd {http_url}/artifacts/{initrd} || goto failed\n\
              initrd --name token {http_url}/boot/{mac}/token || goto failed\n\
-             imgargs kernel initrd=initrd initrd=token {ARG_NODE}={node} {ARG_ADDRESS}={address}\
-             {gateway} {ARG_MAC}={mac} {ARG_SERVER}={https_url} {ARG_ARTIFACTS}={http_url} panic={PANIC_SECONDS}{extra}\n\
+             imgargs kernel initrd=initrd initrd=token {arguments}\n\
              boot kernel\n\
              :failed\n\
-             echo node {node}: could not load kernel and initrd, asking again\n\
+             echo node {name}: could not load kernel and initrd, asking again\n\
              imgfree\n\
              :again\n\
              sleep 2\n\
@@ -98,17 +115,16 @@ mod tests {
 
     #[test]
     fn the_script_is_this_text() {
-        let script = BootScript {
-            node: &"n1".parse().unwrap(),
-            mac: "52:54:00:77:00:01".parse().unwrap(),
-            address: "10.77.0.11/24",
-            gateway: Some("10.77.0.1"),
-            http_url: "http://10.77.0.1:8080",
-            https_url: "https://10.77.0.1:8443",
-            kernel: Digest([0xaa; 32]),
-            initrd: Digest([0xbb; 32]),
-            arguments: vec!["console=ttyS0", "nosmt"],
+        let node = NodeDefinition {
+            gateway: Some("10.77.0.1".into()),
+            ..crate::examples::node("n1", "52:54:00:77:00:01", "10.77.0.11/24")
         };
+        let url =
+            Urls { http: "http://10.77.0.1:8080".into(), https: "https://10.77.0.1:8443".into() };
+        let line =
+            CommandLine { node: &node, url: &url, arguments: vec!["console=ttyS0", "nosmt"] };
+        let (kernel, initrd) = (Digest([0xaa; 32]), Digest([0xbb; 32]));
+        let script = BootScript { line, kernel, initrd };
         let (a, b) = ("aa".repeat(32), "bb".repeat(32));
         let expected = format!(
             "#!ipxe

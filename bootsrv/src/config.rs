@@ -79,6 +79,10 @@ pub struct Slurm {
     pub user: String,
     /// What slurmd on the nodes asks for its configuration, `host:port`.
     pub conf_server: String,
+    /// Nodes that stay on show what they run as features, and jobs prefer those they can use as they
+    /// are.
+    #[serde(default = "yes")]
+    pub prefer_warm: bool,
 }
 
 fn default_scontrol() -> PathBuf {
@@ -106,6 +110,9 @@ pub struct Limits {
     pub image_seconds: u32,
     /// For a power command to show its effect. Seconds.
     pub power_seconds: u32,
+    /// For the operating system of a node that goes off after its job to shut down by itself; 0: it is
+    /// not asked. Seconds.
+    pub soft_off_seconds: u32,
 }
 
 impl Default for Limits {
@@ -117,6 +124,7 @@ impl Default for Limits {
             register_seconds: 120,
             image_seconds: 300,
             power_seconds: 60,
+            soft_off_seconds: 15,
         }
     }
 }
@@ -164,8 +172,27 @@ pub struct Partition {
     /// What a node does when its job ends.
     #[serde(default)]
     pub after_job: AfterJob,
+    /// With `after_job = "stay_on"`: who may get a node as another user left it.
+    #[serde(default)]
+    pub share_with: ShareWith,
+    /// With `after_job = "stay_on"`: a running node may start another kernel without its firmware.
+    #[serde(default = "yes")]
+    pub kexec: bool,
+    /// With `after_job = "stay_on"`: nodes are booted ahead for jobs that are known to start soon.
+    #[serde(default)]
+    pub preboot: bool,
     /// A new default kernel tried on some nodes first.
     pub canary: Option<Canary>,
+}
+
+#[cfg(test)]
+impl Partition {
+    /// A partition to change what a test is about.
+    pub(crate) fn example(after_job: AfterJob) -> Self {
+        let text = "name = \"bmc\"\ndefault_kernel = \"k\"\ndefault_image = \"i\"";
+        let example: Self = toml::from_str(text).unwrap_or_else(|error| panic!("{error}"));
+        Self { after_job, ..example }
+    }
 }
 
 /// What a node does when its job ends.
@@ -175,6 +202,25 @@ pub enum AfterJob {
     /// Powers off.
     #[default]
     Off,
+    /// Stays on for the next job, until Slurm's SuspendTime for the partition ends.
+    StayOn,
+}
+
+/// The trust domain of a node that stays on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShareWith {
+    /// The same user only.
+    #[default]
+    User,
+    /// Users of the same Slurm account.
+    Account,
+    /// Everybody.
+    Anybody,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Nodes that get another default kernel.
@@ -304,6 +350,9 @@ impl Config {
             }
         }
         for partition in &self.partitions {
+            if partition.preboot && partition.after_job == AfterJob::Off {
+                return refuse("partition.preboot", "true", "needs after_job = \"stay_on\"");
+            }
             for (key, nodes) in [
                 ("partition.nodes", partition.nodes.as_ref()),
                 ("partition.canary.nodes", partition.canary.as_ref().map(|canary| &canary.nodes)),

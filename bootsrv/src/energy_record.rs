@@ -7,7 +7,8 @@ use energy::Sample;
 use protocol::energy::{JobEnergy, NodeEnergy, Stage};
 
 /// Which mark begins which stage.
-const BEGINS: [(Mark, Stage); 8] = [
+const BEGINS: [(Mark, Stage); 10] = [
+    (Mark::TakeOver, Stage::TakeOver),
     (Mark::PowerOn, Stage::Firmware),
     (Mark::ScriptServed, Stage::BootLoader),
     (Mark::KernelStarted, Stage::KernelAndInitrd),
@@ -15,6 +16,7 @@ const BEGINS: [(Mark, Stage); 8] = [
     (Mark::Registered, Stage::WaitForPeers),
     (Mark::JobStarted, Stage::Job),
     (Mark::JobEnded, Stage::Shutdown),
+    (Mark::PowerOffOrdered, Stage::Shutdown),
     (Mark::PowerOff, Stage::Settle),
 ];
 
@@ -31,7 +33,7 @@ pub fn of_deployment(store: &Store, deployment: &Deployment) -> Result<NodeEnerg
     }
     let marks = store.marks(deployment.id)?;
     let complete = deployment.state == State::Released;
-    let (stages, end) = stages(&marks, now_unix_ns());
+    let (stages, end) = stages(&marks, deployment.stays_on, now_unix_ns());
     let (mut samples, mut meters): (Vec<Sample>, Vec<String>) = Default::default();
     if let Some(first) = stages.first() {
         let (from, to) = (first.from_unix_ns - EDGE_NS, end + EDGE_NS);
@@ -45,19 +47,26 @@ pub fn of_deployment(store: &Store, deployment: &Deployment) -> Result<NodeEnerg
 
 /// Where the stages begin, and where the last one ends. Only stages that were reached, and only
 /// begins that do not lie before an earlier one (a back-dated kernel start may).
-fn stages(marks: &[(Mark, i64)], now: i64) -> (Vec<energy::Mark>, i64) {
+fn stages(marks: &[(Mark, i64)], stays_on: bool, now: i64) -> (Vec<energy::Mark>, i64) {
     let at = |mark: Mark| marks.iter().find(|entry| entry.0 == mark).map(|entry| entry.1);
     let mut stages: Vec<energy::Mark> = Vec::new();
     for (mark, stage) in BEGINS {
         let Some(time) = at(mark) else { continue };
-        // An energy window starts with power-on: a boot that was never powered on has none.
-        if stages.is_empty() && mark != Mark::PowerOn {
+        // An energy window starts when the node goes to the deployment: a boot that was never powered
+        // on has none.
+        if stages.is_empty() && !matches!(mark, Mark::TakeOver | Mark::PowerOn) {
+            continue;
+        }
+        let stage = if stays_on && mark == Mark::JobEnded { Stage::Idle } else { stage };
+        // Where the node does not stay on, it shuts down from the job's end on.
+        if stages.last().is_some_and(|last| last.stage == stage) {
             continue;
         }
         let from_unix_ns = stages.last().map_or(time, |last| time.max(last.from_unix_ns));
         stages.push(energy::Mark { stage, from_unix_ns });
     }
-    let end = at(Mark::Settled).or_else(|| at(Mark::PowerOff)).unwrap_or(now);
+    let ends = [Mark::Settled, Mark::HandedOver, Mark::PowerOff];
+    let end = ends.into_iter().find_map(at).unwrap_or(now);
     let end = stages.last().map_or(end, |last| end.max(last.from_unix_ns));
     (stages, end)
 }
@@ -107,13 +116,37 @@ mod tests {
             (Mark::ScriptServed, 20),
             (Mark::KernelStarted, 19),
         ];
-        let (begins, end) = stages(&marks, 50);
+        let (begins, end) = stages(&marks, false, 50);
         let begins: Vec<_> = begins.iter().map(|b| (b.stage, b.from_unix_ns)).collect();
         assert_eq!(
             begins,
             [(Stage::Firmware, 10), (Stage::BootLoader, 20), (Stage::KernelAndInitrd, 20)]
         );
         assert_eq!(end, 50);
-        assert!(stages(&[(Mark::JobEnded, 5)], 9).0.is_empty(), "never powered on");
+        assert!(stages(&[(Mark::JobEnded, 5)], false, 9).0.is_empty(), "never powered on");
+    }
+    /// Where one deployment of a node that stays on ends, the next begins.
+    #[test]
+    fn a_node_that_stays_on_is_idle_between_its_jobs() {
+        let stages = |marks: &[(Mark, i64)], stays_on| {
+            let (begins, end) = stages(marks, stays_on, 99);
+            (begins.iter().map(|b| (b.stage, b.from_unix_ns)).collect::<Vec<_>>(), end)
+        };
+        let adopted = [
+            (Mark::TakeOver, 10),
+            (Mark::Registered, 11),
+            (Mark::JobStarted, 12),
+            (Mark::JobEnded, 20),
+        ];
+        let job = [(Stage::TakeOver, 10), (Stage::WaitForPeers, 11), (Stage::Job, 12)];
+        let idle = [&job[..], &[(Stage::Idle, 20)]].concat();
+        let handed = [&adopted[..], &[(Mark::HandedOver, 30)]].concat();
+        assert_eq!(stages(&handed, true), (idle.clone(), 30));
+        let off = [(Mark::PowerOffOrdered, 40), (Mark::PowerOff, 41), (Mark::Settled, 50)];
+        let off = [&adopted[..], &off].concat();
+        let shut = [&idle[..], &[(Stage::Shutdown, 40), (Stage::Settle, 41)]].concat();
+        assert_eq!(stages(&off, true), (shut, 50));
+        let at_once = [&job[..], &[(Stage::Shutdown, 20), (Stage::Settle, 41)]].concat();
+        assert_eq!(stages(&off, false), (at_once, 50));
     }
 }

@@ -1,7 +1,9 @@
 //! What tests of several modules begin with.
 
 use crate::store::NewTry;
+use protocol::api::{Firmware, NodeDefinition};
 use protocol::names::{JobId, JobReference};
+use protocol::power::{Exec, PowerDefinition};
 
 /// The least that bootsrv.toml may say; `STATE` is the state directory.
 pub(crate) const CONFIG: &str = r#"
@@ -27,5 +29,23 @@ pub(crate) fn asked(job: u32) -> NewTry {
         power_off_after: true,
         application: None,
         application_image: None,
+    }
+}
+
+/// A node with one CPU that a program switches.
+pub(crate) fn node(name: &str, mac: &str, address: &str) -> NodeDefinition {
+    NodeDefinition {
+        name: name.parse().unwrap(),
+        mac: mac.parse().unwrap(),
+        address: address.into(),
+        gateway: None,
+        cpus: 1,
+        threads_per_core: 1,
+        memory_mib: None,
+        power: PowerDefinition::Exec(Exec { program: "/p".into(), arguments: vec![] }),
+        outlet: None,
+        firmware: Firmware::Bios,
+        console_log: None,
+        console: None,
     }
 }

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod console;
+pub mod damage;
 pub mod deployment;
 pub mod descriptors;
 pub mod energy_record;
@@ -18,6 +19,10 @@ pub mod logging;
 pub mod pin;
 pub mod plan;
 pub mod power;
+pub mod readings;
+pub mod scheduler;
+#[cfg(test)]
+mod simulation;
 pub mod slurm;
 pub mod slurm_queue;
 pub mod store;

@@ -12,17 +12,17 @@ use bootsrv::deployment::engine::Engine;
 use bootsrv::deployment::reconciler;
 use bootsrv::http::{self, App};
 use bootsrv::hub::Hub;
-use bootsrv::power::{self, Fleet, Listener, Site};
+use bootsrv::power::{Fleet, Listener, Site};
+use bootsrv::scheduler;
 use bootsrv::slurm::Scontrol;
 use bootsrv::slurm_queue::SlurmQueue;
 use bootsrv::store::Store;
-use bootsrv::{descriptors, logging, tls, users};
+use bootsrv::{damage, descriptors, logging, readings, tls, users};
 use clap::Parser;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// The boot server of bare-metal containers for Slurm.
@@ -102,11 +102,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     })?;
 
     let scontrol = Scontrol::new(config.slurm.scontrol.clone(), config.slurm.conf.clone());
-    let site = Arc::new(Site {
-        listener: OnceLock::new(),
-        inrush: power::inrush(config.limits.power_on_per_second),
-        power_limit: Duration::from_secs(config.limits.power_seconds.into()),
-    });
+    let site = Arc::new(Site::new(&config.limits));
     let fleet = Fleet::default();
     let slurm = SlurmQueue::start(scontrol.clone(), Arc::clone(&store));
     let engine =
@@ -117,14 +113,24 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     let definitions: Vec<_> = store.nodes()?.into_iter().map(|row| row.definition).collect();
     fleet.start(&definitions, &site);
     engine.take_up_again()?;
-    reconciler::start(Arc::clone(&engine), scontrol);
+    readings::start(&store);
+    reconciler::start(Arc::clone(&engine), scontrol.clone());
+    scheduler::start(&engine, Arc::clone(&hub), scontrol);
     application::start(Arc::clone(&engine), Arc::clone(&hub));
     keeping::start(Arc::clone(&engine), Arc::clone(&hub));
 
     let senders = Arc::new(Senders::new(config.application_images.site.uploads_at_once));
     let app = App { engine, hub, site, slurm_uid, senders, upload_dir };
-    listen(&config, app, &identity).await?;
-    Ok(store.end_preparations()?)
+    let served = tokio::select! {
+        served = listen(&config, app, &identity) => served,
+        // Nothing more is written to it.
+        damaged = damage::of_store(&store) => return Err(damaged.into()),
+    };
+    // Whatever ends it, both are tried.
+    let (written, ended) = (store.write_samples(), store.end_preparations());
+    served?;
+    written?;
+    Ok(ended?)
 }
 
 /// Serves both doors until a signal ends the program. Nothing is lost by a harder end.

@@ -30,12 +30,16 @@ pub struct Pin {
     pub init: Vec<String>,
     /// The image's mounts.
     pub mounts: Vec<Mount>,
+    /// Of what the site adds ([`crate::plan::site_digest`]): a running node has what it was booted
+    /// with. `None`: written before nodes could stay on.
+    #[serde(default)]
+    pub site: Option<Digest>,
 }
 
 impl Pin {
-    /// Resolves a choice and an image.
+    /// Resolves a choice and an image; `site`: of what the site adds.
     #[must_use]
-    pub fn new(choice: Choice, image: Image) -> Self {
+    pub fn new(choice: Choice, image: Image, site: Digest) -> Self {
         let Choice { profile, kernel, name: _ } = choice;
         Self {
             release: kernel.release,
@@ -46,6 +50,7 @@ impl Pin {
             root: image.layers,
             init: image.init,
             mounts: image.mounts,
+            site: Some(site),
         }
     }
 
@@ -70,6 +75,7 @@ impl Pin {
             root: vec![artifact(4)],
             init: vec!["/sbin/init".into()],
             mounts: vec![],
+            site: None,
         }
     }
 }

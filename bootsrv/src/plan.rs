@@ -6,7 +6,9 @@ use crate::deployment::{Application, Deployment};
 use crate::pin::Pin;
 use protocol::api::NodeDefinition;
 use protocol::boot::{BootPlan, Secrets, Setting, SiteFile};
+use protocol::names::Digest;
 use protocol::profile::{CpusLeft, Profile};
+use sha2::{Digest as _, Sha256};
 
 /// Between two heartbeats of a running node, in seconds.
 const HEARTBEAT_SECONDS: u32 = 10;
@@ -66,6 +68,29 @@ pub fn plan(
 /// When a site file cannot be read.
 pub fn secrets(config: &Config, node: &NodeDefinition) -> Result<Secrets, SiteFileError> {
     Ok(Secrets { files: site_files(config, node, true)? })
+}
+
+/// Digest of everything a node gets from the site's configuration beside kernel and image. A file that
+/// cannot be read counts as such: the boot says which.
+#[must_use]
+pub fn site_digest(config: &Config, node: &NodeDefinition) -> Digest {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    };
+    let definition = (&node.name, node.mac, &node.address, &node.gateway);
+    add(&format!("{definition:?} {} {}", node.cpus, node.threads_per_core));
+    add(&format!("{:?} {:?}", config.kernel_arguments, config.mounts));
+    add(&format!("{:?} {:?}", config.slurm.conf_server, config.url));
+    for file in &config.site_files {
+        add(&format!("{file:?}"));
+        match std::fs::read(&file.source) {
+            Ok(content) => add(&format!("{}", Digest(Sha256::digest(content).into()))),
+            Err(error) => add(&error.to_string()),
+        }
+    }
+    Digest(hash.finalize().into())
 }
 
 /// A profile's settings in the order they are applied: modules first, because they bring the files

@@ -1,11 +1,15 @@
 //! What bootsrv asks and tells slurmctld, through scontrol: one program, absolute path, cleared
 //! environment, a time limit.
 
+use crate::deployment::quarantine;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use protocol::names::{JobId, JobReference, NodeName};
 use protocol::node_list::compress;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -42,6 +46,9 @@ pub enum SlurmError {
         message: String,
     },
 }
+
+/// Why a node that slurmctld has never seen is set down for a moment.
+const NEVER_BOOTED: &str = "bare-metal container: never booted";
 
 /// A node as slurmctld shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,6 +104,12 @@ impl SlurmNode {
         (!reason.starts_with("POWER_DOWN")).then_some(reason)
     }
 
+    /// We have set it down on its way to being powered down.
+    fn was_never_booted(&self) -> bool {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        self.has("DOWN") && reason.starts_with(NEVER_BOOTED)
+    }
+
     /// A job runs or completes on it.
     #[must_use]
     pub fn has_job(&self) -> bool {
@@ -104,18 +117,29 @@ impl SlurmNode {
     }
 }
 
+/// Whatever carries scontrol's arguments to slurmctld, and brings back what scontrol prints.
+pub trait Carrier: std::fmt::Debug + Send + Sync {
+    /// Runs scontrol with these arguments.
+    fn carry<'a>(&'a self, arguments: &'a [&'a str]) -> BoxFuture<'a, Result<String, SlurmError>>;
+}
+
 /// The way to slurmctld.
 #[derive(Debug, Clone)]
 pub struct Scontrol {
-    path: PathBuf,
-    conf: PathBuf,
+    carrier: Arc<dyn Carrier>,
 }
 
 impl Scontrol {
     /// Absolute paths of scontrol and slurm.conf.
     #[must_use]
     pub fn new(path: PathBuf, conf: PathBuf) -> Self {
-        Self { path, conf }
+        Self::over(Arc::new(Program { path, conf }))
+    }
+
+    /// Over any carrier.
+    #[must_use]
+    pub fn over(carrier: Arc<dyn Carrier>) -> Self {
+        Self { carrier }
     }
 
     /// The state of these nodes; those slurmctld does not know are left out.
@@ -158,16 +182,14 @@ impl Scontrol {
             .await
     }
 
-    /// Ends a drain whose reason begins so; another's drain stays.
+    /// Ends a drain, or DOWN, with this reason, as [`quarantine::line`] has it; any other stays.
     ///
     /// # Errors
     /// When slurmctld refuses.
     pub async fn undrain(&self, node: &NodeName, reason: &str) -> Result<(), SlurmError> {
         let nodes = std::slice::from_ref(node);
         let shown = self.nodes(nodes).await?;
-        let ours =
-            |shown: &SlurmNode| shown.reason.as_ref().is_some_and(|text| text.starts_with(reason));
-        if shown.get(node).is_some_and(|shown| shown.has("DRAIN") && ours(shown)) {
+        if shown.get(node).and_then(quarantine::out_of_use) == Some(reason) {
             self.update_nodes(nodes, &["state=resume"]).await?;
         }
         Ok(())
@@ -191,14 +213,18 @@ impl Scontrol {
     /// When slurmctld refuses.
     pub async fn power_down(&self, nodes: &[NodeName]) -> Result<(), SlurmError> {
         let shown = self.nodes(nodes).await?;
-        let new: Vec<NodeName> = shown
-            .into_iter()
-            .filter(|(_, node)| node.has("UNKNOWN"))
-            .map(|(name, _)| name)
-            .collect();
+        let those = |wanted: fn(&SlurmNode) -> bool| -> Vec<NodeName> {
+            let found = shown.iter().filter(|(_, node)| wanted(node));
+            found.map(|(name, _)| name.clone()).collect()
+        };
+        let unknown = those(|node| node.has("UNKNOWN"));
+        if !unknown.is_empty() {
+            let reason = reason_argument(NEVER_BOOTED);
+            self.update_nodes(&unknown, &["state=down", &reason]).await?;
+        }
+        // Also those that slurmctld forgot to resume, because it was killed in between.
+        let new = those(|node| node.has("UNKNOWN") || node.was_never_booted());
         if !new.is_empty() {
-            self.update_nodes(&new, &["state=down", "reason=bare-metal container: never booted"])
-                .await?;
             self.update_nodes(&new, &["state=resume"]).await?;
         }
         self.update_nodes(nodes, &["state=power_down_force"]).await
@@ -271,6 +297,25 @@ impl Scontrol {
         Ok(())
     }
 
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String, SlurmError> {
+        self.carrier.carry(arguments).await
+    }
+}
+
+/// The real scontrol.
+#[derive(Debug)]
+struct Program {
+    path: PathBuf,
+    conf: PathBuf,
+}
+
+impl Carrier for Program {
+    fn carry<'a>(&'a self, arguments: &'a [&'a str]) -> BoxFuture<'a, Result<String, SlurmError>> {
+        self.run(arguments).boxed()
+    }
+}
+
+impl Program {
     async fn run(&self, arguments: &[&str]) -> Result<String, SlurmError> {
         let command = || arguments.join(" ");
         let running = Command::new(&self.path)
@@ -286,8 +331,9 @@ impl Scontrol {
             .await
             .map_err(|_| SlurmError::Slow { command: command() })?
             .map_err(|source| SlurmError::Start { path: self.path.clone(), source })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() || tells_of_nodes(&printed) {
+            return Ok(printed);
         }
         let message = one_line(&String::from_utf8_lossy(&output.stderr));
         Err(SlurmError::Refused { command: command(), message })
@@ -302,6 +348,14 @@ fn reason_argument(reason: &str) -> String {
 fn one_line(text: &str) -> String {
     let clean = |c: char| if c.is_control() || matches!(c, '"' | '\'') { ' ' } else { c };
     text.trim().chars().map(clean).take(300).collect()
+}
+
+/// A node that slurmctld does not know is an error of `scontrol show node`, beside those that it knows;
+/// it says so where it shows the others.
+fn tells_of_nodes(printed: &str) -> bool {
+    printed.lines().any(|line| {
+        line.starts_with("NodeName=") || line.starts_with("Node ") && line.ends_with(" not found")
+    })
 }
 
 /// Looks for `PreemptType = preempt/…` in `scontrol show config`.
@@ -367,6 +421,14 @@ NodeName=n3 State=IDLE+DRAIN+POWERED_DOWN Partitions=bmc Reason=fan broken [root
     }
 
     #[test]
+    fn an_unknown_node_is_an_answer_about_the_others() {
+        let both = format!("Node a1 not found\n{SHOWN}");
+        assert!(tells_of_nodes(&both) && tells_of_nodes("Node a1 not found\n"));
+        assert_eq!(parse_nodes(&both).len(), 3);
+        assert!(!tells_of_nodes("") && !tells_of_nodes("slurm_load_node error: down\n"));
+    }
+
+    #[test]
     fn preemption_is_read_from_the_configuration() {
         let config =
             |value: &str| format!("PreemptMode  = REQUEUE\nPreemptType   = {value}\nX = y\n");
@@ -381,6 +443,41 @@ NodeName=n3 State=IDLE+DRAIN+POWERED_DOWN Partitions=bmc Reason=fan broken [root
                      JobId=5 ArrayJobId=5 ArrayTaskId=2 JobName=a JobState=COMPLETED Reason=None\n";
         assert!(is_active(shown, JobId(7)) && !is_active(shown, JobId(5)));
         assert!(!is_active("", JobId(7)));
+    }
+
+    /// Shows one state, and notes what it is told.
+    #[derive(Debug)]
+    struct Told {
+        shows: &'static str,
+        words: std::sync::Mutex<Vec<String>>,
+    }
+
+    impl Carrier for Told {
+        fn carry<'a>(&'a self, words: &'a [&'a str]) -> BoxFuture<'a, Result<String, SlurmError>> {
+            if words.first() == Some(&"update") {
+                self.words.lock().unwrap().push(words.last().unwrap().to_string());
+            }
+            std::future::ready(Ok(format!("NodeName=n1 {}\n", self.shows))).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_was_set_down_half_way_is_powered_down() {
+        let never = format!("reason={NEVER_BOOTED}");
+        for (shows, expected) in [
+            ("State=IDLE", vec!["state=power_down_force"]),
+            ("State=UNKNOWN*", vec![never.as_str(), "state=resume", "state=power_down_force"]),
+            (
+                "State=DOWN* Reason=bare-metal container: never booted [root@1]",
+                vec!["state=resume", "state=power_down_force"],
+            ),
+            ("State=DOWN* Reason=fan broken [root@1]", vec!["state=power_down_force"]),
+        ] {
+            let told = Arc::new(Told { shows, words: std::sync::Mutex::default() });
+            let scontrol = Scontrol::over(told.clone());
+            scontrol.power_down(&["n1".parse().unwrap()]).await.unwrap();
+            assert_eq!(*told.words.lock().unwrap(), expected, "{shows}");
+        }
     }
 
     #[test]

@@ -3,13 +3,13 @@
 
 use crate::deployment::State;
 use crate::essential;
-use crate::slurm::{Scontrol, SlurmNode};
+use crate::slurm::{Scontrol, SlurmError, SlurmNode};
 use crate::store::Store;
 use protocol::names::{JobReference, NodeName};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 /// Something slurmctld has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,13 +23,13 @@ pub enum Word {
     Drain(NodeName, String),
     /// Set the node DOWN.
     Down(NodeName, String),
-    /// The admin's maintenance is over: take back the drain that it made, and no other.
+    /// An admin has taken back the drain, or DOWN, that we made: the one the store says, no other.
     Undrain(NodeName),
     /// Slurm set the node DOWN, but it has no fault.
     Spare(NodeName),
     /// The node boots for no job: expect it.
     PowerUp(NodeName),
-    /// Power the node down.
+    /// Power the node down, whatever it is about to do; not if it has a job by now: that has its own word.
     PowerDown(NodeName),
     /// Power the node down as soon as no job is on it: its job was not to have it marked before.
     PowerDownWhenIdle(NodeName),
@@ -53,7 +53,12 @@ pub const MAINTENANCE: &str = "maintenance: ";
 #[derive(Debug, Clone)]
 pub struct SlurmQueue {
     sender: mpsc::UnboundedSender<Word>,
+    /// Held while a comment is said.
+    commenting: Arc<Mutex<()>>,
 }
+
+/// Longest wait for a comment that is under way.
+const COMMENT_WAIT: Duration = Duration::from_secs(2);
 
 /// Times a word is said before it is given up; the resync of the reconciler repairs what is lost.
 const TRIES: u32 = 5;
@@ -65,15 +70,23 @@ impl SlurmQueue {
     #[must_use]
     pub fn start(scontrol: Scontrol, store: Arc<Store>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        essential::spawn("the Slurm queue", run(scontrol, store, receiver));
-        Self { sender }
+        let commenting = Arc::default();
+        let words = run(scontrol, store, receiver, Arc::clone(&commenting));
+        essential::spawn("the Slurm queue", words);
+        Self { sender, commenting }
     }
 
     /// A queue whose words can be looked at, for tests.
     #[must_use]
     pub fn recorded() -> (Self, mpsc::UnboundedReceiver<Word>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender }, receiver)
+        (Self { sender, commenting: Arc::default() }, receiver)
+    }
+
+    /// Waits until no comment of a job that has failed or is over by now can be said any more: what prolog
+    /// writes then is the last word.
+    pub async fn comments_are_said(&self) {
+        drop(tokio::time::timeout(COMMENT_WAIT, self.commenting.lock()).await);
     }
 
     /// Leaves a word; returns at once.
@@ -84,35 +97,38 @@ impl SlurmQueue {
     }
 }
 
-async fn run(scontrol: Scontrol, store: Arc<Store>, mut receiver: mpsc::UnboundedReceiver<Word>) {
+async fn run(
+    scontrol: Scontrol,
+    store: Arc<Store>,
+    mut receiver: mpsc::UnboundedReceiver<Word>,
+    commenting: Arc<Mutex<()>>,
+) {
     let (comments, shown) = mpsc::unbounded_channel();
-    essential::spawn("the comments", say_comments(scontrol.clone(), Arc::clone(&store), shown));
+    let said = say_comments(scontrol.clone(), Arc::clone(&store), shown, commenting);
+    essential::spawn("the comments", said);
     let mut words = Vec::new();
     while receiver.recv_many(&mut words, BATCH).await > 0 {
         let noted: Vec<NodeName> = words.iter().filter_map(Word::noted).cloned().collect();
         // First, because a power-down makes slurmctld forget what is to be noted.
         note_drains(&scontrol, &store, &noted).await;
-        let (mut resumed, mut idle) = (Vec::new(), Vec::new());
+        let (mut resumed, mut idle, mut down) = (Vec::new(), Vec::new(), Vec::new());
         for word in words.drain(..) {
             match word.clone() {
                 // Many nodes go off together: one word for all of them.
                 Word::Resume(node) => resumed.push(node),
                 Word::PowerDownWhenIdle(node) => idle.push(node),
+                Word::PowerDown(node) => down.push(node),
                 Word::NoteDrain(_) => {}
                 // slurmctld requeues the job a moment after its epilog: wait beside the queue.
                 Word::StartNow(job) => drop(tokio::spawn(start_now(scontrol.clone(), job))),
-                Word::Undrain(node) => {
-                    drop(store.set_kept_drain(&node, None));
+                Word::Undrain(node) => undrain(&scontrol, &store, &node).await,
+                Word::Comment(job, text) => drop(comments.send((job, text))),
+                Word::Drain(..) | Word::Down(..) | Word::Spare(_) | Word::PowerUp(_) => {
                     say(&scontrol, &word).await;
                 }
-                Word::Comment(job, text) => drop(comments.send((job, text))),
-                Word::Drain(..)
-                | Word::Down(..)
-                | Word::Spare(_)
-                | Word::PowerUp(_)
-                | Word::PowerDown(_) => say(&scontrol, &word).await,
             }
         }
+        power_down(&scontrol, &down.into_iter().collect()).await;
         power_down_when_idle(&scontrol, &idle).await;
         resume(&scontrol, &store, resumed).await;
     }
@@ -143,14 +159,14 @@ async fn say(scontrol: &Scontrol, word: &Word) {
             Word::Resume(_)
             | Word::NoteDrain(_)
             | Word::Comment(..)
+            | Word::PowerDown(_)
             | Word::PowerDownWhenIdle(_)
+            | Word::Undrain(_)
             | Word::StartNow(_) => Ok(()),
             Word::Spare(node) => scontrol.resume(std::slice::from_ref(node)).await,
             Word::Drain(node, reason) => scontrol.drain(node, reason).await,
             Word::Down(node, reason) => scontrol.down(node, reason).await,
-            Word::Undrain(node) => scontrol.undrain(node, MAINTENANCE).await,
             Word::PowerUp(node) => scontrol.power_up(node).await,
-            Word::PowerDown(node) => scontrol.power_down(std::slice::from_ref(node)).await,
         };
         let Err(error) = result else {
             log::debug!("slurmctld heard {word:?}");
@@ -158,6 +174,49 @@ async fn say(scontrol: &Scontrol, word: &Word) {
         };
         log::warn!("telling slurmctld {word:?}, attempt {attempt}: {}", crate::chain(&error));
         tokio::time::sleep(Duration::from_millis(500 * u64::from(attempt))).await;
+    }
+}
+
+/// Not a node that slurmctld has given to a job since: it would be taken from under it. The job whose
+/// fault or end this is about has left it, or is leaving it (`COMPLETING`).
+async fn power_down(scontrol: &Scontrol, nodes: &BTreeSet<NodeName>) {
+    let nodes: Vec<NodeName> = nodes.iter().cloned().collect();
+    for attempt in 1..=TRIES {
+        if nodes.is_empty() {
+            return;
+        }
+        let Err(error) = power_down_free(scontrol, &nodes).await else { return };
+        log::warn!("powering down, attempt {attempt}: {}", crate::chain(&error));
+        tokio::time::sleep(Duration::from_millis(500 * u64::from(attempt))).await;
+    }
+}
+
+async fn power_down_free(scontrol: &Scontrol, nodes: &[NodeName]) -> Result<(), SlurmError> {
+    let shown = scontrol.nodes(nodes).await?;
+    let has_job = |shown: &SlurmNode| shown.has_job() && !shown.has("COMPLETING");
+    let (busy, free): (Vec<&NodeName>, Vec<&NodeName>) =
+        nodes.iter().partition(|node| shown.get(*node).is_some_and(has_job));
+    for node in busy {
+        log::info!("node={node} is not powered down in Slurm: it has a job by now");
+    }
+    // One that slurmctld does not know would make it refuse the others.
+    let free: Vec<NodeName> =
+        free.into_iter().filter(|node| shown.contains_key(*node)).cloned().collect();
+    if free.is_empty() { Ok(()) } else { scontrol.power_down(&free).await }
+}
+
+/// Said once: the resync says it again until slurmctld has heard it.
+async fn undrain(scontrol: &Scontrol, store: &Store, node: &NodeName) {
+    let reason = match store.ending_drain(node) {
+        Ok(Some(reason)) => reason,
+        Ok(None) => return,
+        Err(error) => return log::error!("node={node}: {}", crate::chain(&error)),
+    };
+    if let Err(error) = scontrol.undrain(node, &reason).await {
+        return log::warn!("taking the drain of {node} back: {}", crate::chain(&error));
+    }
+    if let Err(error) = store.drain_has_ended(node, &reason) {
+        log::error!("node={node}: {}", crate::chain(&error));
     }
 }
 
@@ -228,11 +287,13 @@ async fn say_comments(
     scontrol: Scontrol,
     store: Arc<Store>,
     mut receiver: mpsc::UnboundedReceiver<(JobReference, String)>,
+    commenting: Arc<Mutex<()>>,
 ) {
     let mut comments = Vec::new();
     while receiver.recv_many(&mut comments, BATCH).await > 0 {
         let latest: HashMap<JobReference, String> = comments.drain(..).collect();
         for (job, text) in latest {
+            let _said = commenting.lock().await;
             if !still_boots(&store, job) {
                 continue;
             }
@@ -268,6 +329,53 @@ async fn drain_again(scontrol: &Scontrol, store: &Store, nodes: &mut Vec<NodeNam
         match scontrol.drain(&node, &reason).await {
             Ok(()) => drop(store.set_kept_drain(&node, None)),
             Err(error) => log::warn!("node={node}: {}", crate::chain(&error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slurm::Carrier;
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+    use std::sync::Mutex;
+
+    /// A slurmctld whose node is in that state, and what it was told.
+    #[derive(Debug, Default)]
+    struct Node {
+        state: &'static str,
+        told: Mutex<Vec<String>>,
+    }
+
+    impl Carrier for Node {
+        fn carry<'a>(&'a self, words: &'a [&'a str]) -> BoxFuture<'a, Result<String, SlurmError>> {
+            async move {
+                if words.first() == Some(&"update") {
+                    self.told.lock().unwrap().push(words.join(" "));
+                }
+                Ok(format!("NodeName=n1 State={}\n", self.state))
+            }
+            .boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_has_a_job_by_now_is_not_powered_down() {
+        let told = "update nodename=n1 state=power_down_force";
+        for (state, expected) in [
+            ("ALLOCATED+POWERING_UP", vec![]),
+            ("ALLOCATED", vec![]),
+            ("MIXED", vec![]),
+            ("IDLE+POWERING_UP", vec![told]),
+            ("IDLE+COMPLETING+POWERING_UP", vec![told]),
+            ("ALLOCATED+COMPLETING", vec![told]),
+        ] {
+            let node = Arc::new(Node { state, ..Node::default() });
+            let carrier: Arc<dyn Carrier> = Arc::clone(&node) as Arc<dyn Carrier>;
+            let nodes = BTreeSet::from(["n1", "n9"].map(|name| name.parse().unwrap()));
+            power_down(&Scontrol::over(carrier), &nodes).await;
+            assert_eq!(*node.told.lock().unwrap(), expected, "{state}");
         }
     }
 }

@@ -5,6 +5,23 @@ use crate::store::NewDeployment;
 use protocol::names::{Digest, ImageName, KernelName, NodeName, Secret};
 use sha2::{Digest as _, Sha256};
 
+/// A token and its hash.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The token itself.
+    pub secret: Secret,
+    /// By which it is found again.
+    pub sha256: Digest,
+}
+
+/// A token that nobody has seen.
+#[must_use]
+pub fn fresh() -> Token {
+    let bytes: [u8; 32] = rand::random();
+    let token = Digest(bytes).to_string();
+    Token { sha256: hash(&token), secret: Secret::new(token) }
+}
+
 /// A deployment with a fresh token.
 #[must_use]
 pub fn new_deployment(
@@ -13,10 +30,8 @@ pub fn new_deployment(
     image: ImageName,
     pin: Pin,
 ) -> NewDeployment {
-    let bytes: [u8; 32] = rand::random();
-    let token = Digest(bytes).to_string();
-    let token_sha256 = hash(&token);
-    NewDeployment { node, kernel, image, pin, token: Secret::new(token), token_sha256 }
+    let Token { secret: token, sha256: token_sha256 } = fresh();
+    NewDeployment { node, kernel, image, pin, stays_on: false, token, token_sha256 }
 }
 
 /// By which a token is found again.

@@ -9,8 +9,9 @@ use crate::files::Root;
 use crate::hand_over::hand_over;
 use crate::heartbeats::Errand;
 use crate::machine::{cpus_online, memory};
+use crate::memory_clearing::{self, NotCleared};
 use crate::modules::{self, Modules};
-use crate::report::Reporter;
+use crate::report::{Reporter, one_line};
 use crate::server::{Server, is_refused};
 use crate::settings::{self, SettingRefused};
 use crate::{card, clock, download, mounts, power, root};
@@ -52,7 +53,8 @@ fn start(started_ns: i64) -> Result<Infallible> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let drivers = thread::spawn(modules::load_initrd_modules);
     let token = take_token()?;
-    let arguments = KernelArguments::parse(&fs::read_to_string("/proc/cmdline")?)?;
+    let command_line = fs::read_to_string("/proc/cmdline")?;
+    let arguments = KernelArguments::parse(&command_line)?;
     let certificate_pem = fs::read_to_string(CERTIFICATE_FILE).context(CERTIFICATE_FILE)?;
     say(format_args!("started as {} for {}", arguments.node, arguments.server));
     let server = Arc::new(Server::new(
@@ -71,6 +73,7 @@ fn start(started_ns: i64) -> Result<Infallible> {
         memory_kib: 0,
         applied: Vec::new(),
         failure: None,
+        memory_cleared: memory_clearing::is_done(&command_line),
     };
     rustix::system::sethostname(arguments.node.as_str().as_bytes())?;
     card::configure(&arguments)?;
@@ -104,11 +107,14 @@ fn boot(
     drivers: JoinHandle<()>,
     mut errand: Errand,
 ) -> Result<Infallible> {
+    if errand.heartbeat.memory_cleared == Some(false) {
+        bail!(NotCleared);
+    }
     let plan = wait_for_plan(server)?;
     errand.interval_seconds = plan.heartbeat_seconds;
     errand.application = plan.application;
     reporter.reached(AgentStage::PlanReceived, "plan received");
-    check_kernel(&plan, &errand.heartbeat.kernel_release)?;
+    check_kernel(&plan.kernel_release, &errand.heartbeat.kernel_release)?;
     clock::set_if_off(plan.time_unix_ns)?;
     check_memory(&plan)?;
     root::prepare(&plan)?;
@@ -182,9 +188,9 @@ fn take_secrets(server: &Server, boot_id: &str) -> Result<Secrets> {
     }
 }
 
-fn check_kernel(plan: &BootPlan, running: &str) -> Result<()> {
-    if plan.kernel_release != running {
-        bail!("the kernel {running} runs, but the plan is for {}", plan.kernel_release);
+fn check_kernel(planned: &str, running: &str) -> Result<()> {
+    if planned != running {
+        bail!("the kernel {running} runs, but the plan is for {planned}");
     }
     Ok(())
 }
@@ -216,8 +222,20 @@ fn join<T>(thread: JoinHandle<T>, what: &'static str) -> Result<T> {
     thread.join().map_err(|_| anyhow::anyhow!("{what} ended unexpectedly"))
 }
 
-/// One line, and whether the profile is to blame.
+/// And whether the profile is to blame.
 fn failure_of(error: &anyhow::Error) -> BootFailure {
-    let setting = error.is::<SettingRefused>();
-    BootFailure { setting, reason: format!("{error:#}").replace(['\n', '\r'], " ") }
+    BootFailure { setting: error.is::<SettingRefused>(), reason: one_line(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_is_not_the_plans_is_refused_and_no_fault_of_a_profile() {
+        check_kernel("6.1.0", "6.1.0").unwrap();
+        let failure = failure_of(&check_kernel("6.1.0", "6.12.1").unwrap_err());
+        assert_eq!(failure.reason, "the kernel 6.12.1 runs, but the plan is for 6.1.0");
+        assert!(!failure.setting);
+    }
 }

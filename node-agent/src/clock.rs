@@ -1,4 +1,4 @@
-//! The wall clock, set once from the plan.
+//! The wall clock, set once from the plan; and a little chance, taken from it.
 //!
 //! A munge credential is refused by a clock that is minutes off; keeping time afterwards is the
 //! image's business.
@@ -6,6 +6,7 @@
 use crate::console::say;
 use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
+use std::time::SystemTime;
 
 const SECOND_NS: i64 = 1_000_000_000;
 
@@ -24,4 +25,10 @@ pub(crate) fn set_if_off(wanted_unix_ns: i64) -> Result<()> {
     clock_settime(ClockId::Realtime, time).context("setting the clock")?;
     say(format_args!("clock set, it was off by {} s", off_ns / SECOND_NS));
     Ok(())
+}
+
+/// Below 1000, another on each node: nodes started together do not have the same microsecond.
+pub(crate) fn chance() -> u32 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.subsec_micros() % 1000
 }

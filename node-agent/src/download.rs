@@ -9,7 +9,7 @@ use protocol::boot::ArtifactRef;
 use protocol::names::Digest;
 use ring::digest::{Context as Hash, SHA256};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write as _};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, sleep};
@@ -74,6 +74,18 @@ pub(crate) fn fetch(server: &Server, artifact: &ArtifactRef, path: &Path) -> Res
     })
 }
 
+/// The artifact, into memory; else as [`fetch`].
+pub(crate) fn fetch_to_memory(server: &Server, artifact: &ArtifactRef) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    proved(|| {
+        content.clear();
+        content.try_reserve_exact(usize::try_from(artifact.bytes)?).context("memory for it")?;
+        let open = |offset| server.artifact(&artifact.sha256, offset);
+        fetch_from(open, artifact, &mut content, PATIENCE)
+    })?;
+    Ok(content)
+}
+
 /// What is wrong twice in the same way came so from the server, or a cache before it; what is wrong in
 /// another way each time was spoilt here.
 fn proved(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
@@ -89,7 +101,7 @@ fn proved(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
 fn fetch_from<R: Read>(
     mut open: impl FnMut(u64) -> Result<R>,
     artifact: &ArtifactRef,
-    file: File,
+    file: impl Write,
     patience: Patience,
 ) -> Result<()> {
     let mut target = Verified { file, hash: Hash::new(&SHA256), bytes: 0 };
@@ -153,13 +165,13 @@ struct TooLong(u64);
 #[error("writing it")]
 struct WriteFailed(#[source] std::io::Error);
 
-struct Verified {
-    file: File,
+struct Verified<W> {
+    file: W,
     hash: Hash,
     bytes: u64,
 }
 
-impl Verified {
+impl<W: Write> Verified<W> {
     fn digest(self) -> Result<Digest> {
         Ok(Digest(self.hash.finish().as_ref().try_into()?))
     }
@@ -189,7 +201,7 @@ impl Verified {
 mod tests {
     use super::*;
 
-    fn target() -> Verified {
+    fn target() -> Verified<File> {
         Verified { file: tempfile::tempfile().unwrap(), hash: Hash::new(&SHA256), bytes: 0 }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::files::Root;
 use crate::heartbeats::Errand;
+use crate::leftovers::remove_tree;
 use crate::mounts;
 use crate::report::Reporter;
 use crate::root::{self, NEW_ROOT};
@@ -35,7 +36,8 @@ pub(crate) fn hand_over(
     }
     mounts::move_kernel_interfaces(root)?;
     root::hide_parts()?;
-    empty_directory(Path::new("/"), fs::metadata("/")?.dev(), DEPTH_MAX);
+    // Frees the memory of the initrd.
+    remove_tree(Path::new("/"), fs::metadata("/")?.dev(), DEPTH_MAX);
     std::env::set_current_dir(NEW_ROOT)?;
     mount_move(".", "/").context("moving the root")?;
     rustix::process::chroot(".").context("entering the root")?;
@@ -72,26 +74,4 @@ fn start_heartbeats(errand: &Errand) -> Result<()> {
     let mut pipe = child.stdin.take().context("the process has no pipe")?;
     pipe.write_all(&serde_json::to_vec(errand)?)?;
     Ok(())
-}
-
-/// Frees the memory of the initrd: removes all that is on the given device.
-fn empty_directory(directory: &Path, device: u64, depth: u32) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        match path.symlink_metadata() {
-            Ok(found) if found.dev() != device => {}
-            Ok(found) if found.is_dir() => {
-                if let Some(depth) = depth.checked_sub(1) {
-                    empty_directory(&path, device, depth);
-                }
-                // A directory with a mount in it stays, as it must.
-                fs::remove_dir(&path).ok();
-            }
-            Ok(_) => {
-                fs::remove_file(&path).ok();
-            }
-            Err(_) => {}
-        }
-    }
 }

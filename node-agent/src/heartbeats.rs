@@ -1,17 +1,17 @@
 //! The process that stays: it tells bootsrv that the node lives, and ends the node when asked to.
 //!
 //! Started by the first process just before the image's init, and gone only with the node. Asked
-//! by bootsrv (an answer to a heartbeat) or by the power button; it asks the image's init first.
+//! by bootsrv (an order, or an answer to a heartbeat) or by the power button; it asks the image's init first.
 
 use crate::console::say;
 use crate::machine::{cpus_online, memory};
-use crate::report::Reporter;
+use crate::orders::{self, Node};
+use crate::report::{Reporter, one_line};
 use crate::server::Server;
-use crate::{application, power, power_button, settings, slurmd};
+use crate::{application, power_button, settings, shut_down, slurmd};
 use anyhow::{Context as _, Result};
 use protocol::boot::{AgentStage, BootFailure, Heartbeat};
 use protocol::names::Secret;
-use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Read as _;
@@ -59,24 +59,12 @@ pub(crate) fn run() -> Result<()> {
         errand.token,
     )?);
     let interval = errand.interval_seconds.clamp(INTERVAL_SECONDS.0, INTERVAL_SECONDS.1);
-    let reporter = Reporter::start(errand.heartbeat, server.clone(), |reporter| {
-        // In a thread of its own, because this one still has to report the stage.
-        if reporter.reached(AgentStage::ShuttingDown, "bootsrv does not want this boot any more") {
-            thread::spawn(|| power::shut_down(Signal::USR2));
-        }
-    });
+    let reporter = Reporter::start(errand.heartbeat, server.clone(), shut_down::unwanted);
     let of_button = reporter.clone();
-    power_button::watch(move || {
-        if of_button.reached(AgentStage::ShuttingDown, "the power button was pressed") {
-            power::shut_down(Signal::POWER)
-        }
-    });
+    power_button::watch(move || shut_down::button_pressed(&of_button));
     let (slurmd_is_there, slurmd_seen) = mpsc::channel();
     if errand.application {
-        let of_image = reporter.clone();
-        application::start(server, reporter.clone(), slurmd_seen, move |failure| {
-            end_boot(&of_image, failure, "the job's image cannot be had");
-        });
+        application::start(server.clone(), reporter.clone(), slurmd_seen);
     }
     let mut slurmd_runs = false;
     let mut next_beat = Instant::now() + Duration::from_secs(interval.into());
@@ -86,11 +74,19 @@ pub(crate) fn run() -> Result<()> {
             if !errand.application
                 && let Err(error) = application::declare_none()
             {
-                let failure = BootFailure { setting: false, reason: format!("{error:#}") };
-                end_boot(&reporter, failure, "tasks cannot be told that they have no image");
+                let failure = BootFailure { setting: false, reason: one_line(&error) };
+                shut_down::failed(
+                    &reporter,
+                    failure,
+                    "tasks cannot be told that they have no image",
+                );
             }
             slurmd_started(&reporter);
             slurmd_is_there.send(slurmd).ok();
+            let available_kib = memory("MemAvailable");
+            let node = Node { reporter: reporter.clone(), slurmd, available_kib };
+            let server = server.clone();
+            thread::spawn(move || orders::obey(&node, server));
         }
         let now = Instant::now();
         if now >= next_beat {
@@ -111,17 +107,7 @@ fn slurmd_started(reporter: &Reporter) {
         return;
     };
     let failure = BootFailure { setting: true, reason: changed.to_string() };
-    end_boot(reporter, failure, "the kernel is not what the job asked for");
-}
-
-/// Reports why nobody may use this node, and shuts it down: bootsrv's answer ends it too, but there may
-/// be no answer.
-fn end_boot(reporter: &Reporter, failure: BootFailure, text: &str) {
-    say(format_args!("boot failed: {}", failure.reason));
-    reporter.fail(failure);
-    if reporter.reached(AgentStage::ShuttingDown, text) {
-        power::shut_down(Signal::USR2);
-    }
+    shut_down::failed(reporter, failure, "the kernel is not what the job asked for");
 }
 
 /// Makes the process one that a busy node keeps: named, not the first to be ended when memory is

@@ -4,6 +4,7 @@
 
 use crate::console::say;
 use crate::files::Root;
+use crate::limit::within;
 use crate::mount_options;
 use crate::root::NEW_ROOT;
 use anyhow::{Context as _, Result, bail};
@@ -15,8 +16,6 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::ffi::{CStr, CString};
 use std::fs::{self, OpenOptions};
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 /// How long one mount of the plan may take; a server that does not answer must not stop the boot
@@ -86,11 +85,8 @@ pub(crate) fn mount_at(entry: &Mount, path: String) -> Result<()> {
     let (flags, data) = mount_options::parse(entry);
     let data = CString::new(data)?;
     let (source, fstype) = (entry.source.clone(), entry.fstype.clone());
-    let (done, result) = mpsc::channel();
-    thread::spawn(move || {
-        done.send(mount(source, path, fstype, flags, &*data)).ok();
-    });
-    match result.recv_timeout(Duration::from_secs(MOUNT_SECONDS)) {
+    let limit = Duration::from_secs(MOUNT_SECONDS);
+    match within(limit, move || mount(source, path, fstype, flags, &*data)) {
         Ok(result) => Ok(result?),
         Err(_) => bail!("no answer after {MOUNT_SECONDS} s"),
     }

@@ -25,6 +25,10 @@ pub(crate) struct Reporter {
 #[derive(Debug)]
 struct State {
     heartbeat: Heartbeat,
+    /// Whom it is for: bootsrv, with the deployment's token.
+    server: Arc<Server>,
+    /// An order is being carried out: whether the deployment before is over does not matter any more.
+    has_order: bool,
     /// Counts the changes of the heartbeat.
     version: u64,
     /// The version bootsrv has.
@@ -39,24 +43,25 @@ impl Reporter {
         server: Arc<Server>,
         unwanted: impl Fn(&Self) + Send + 'static,
     ) -> Arc<Self> {
-        let state = Mutex::new(State { heartbeat, version: 1, delivered: 0 });
+        let state =
+            Mutex::new(State { heartbeat, server, has_order: false, version: 1, delivered: 0 });
         let reporter = Arc::new(Self { state, changed: Condvar::new() });
         let of_thread = reporter.clone();
         thread::spawn(move || {
             let mut complaint = Complaint::default();
             loop {
-                of_thread.deliver_next(&server, &unwanted, &mut complaint);
+                of_thread.deliver_next(&unwanted, &mut complaint);
             }
         });
         reporter
     }
 
-    /// Notes that a stage is reached now, and prints it. A stage is reached once: `false` says that
-    /// it was reached before, and nothing was done.
+    /// Notes that a stage is reached now, and prints it. A stage is reached once, and a node ends in one
+    /// way only: `false` says that it was reached before, or the node ends, and nothing was done.
     pub(crate) fn reached(&self, stage: AgentStage, text: &str) -> bool {
         let reached = StageTime { stage, uptime_ns: uptime_ns() };
         let is_new = self.change(|heartbeat| {
-            let is_new = heartbeat.stages.iter().all(|known| known.stage != stage);
+            let is_new = may_be_reached(&heartbeat.stages, stage);
             if is_new {
                 heartbeat.stages.push(reached);
             }
@@ -90,7 +95,12 @@ impl Reporter {
             heartbeat.failure = Some(failure);
             true
         });
-        let deadline = Instant::now() + FAILURE_DELIVERY;
+        self.wait_until_delivered(FAILURE_DELIVERY)
+    }
+
+    /// Waits until bootsrv has all that is noted now; `false`: not within the limit.
+    pub(crate) fn wait_until_delivered(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
         let mut state = self.lock();
         let wanted = state.version;
         while state.delivered < wanted {
@@ -100,6 +110,29 @@ impl Reporter {
             }
             state = self.wait(state, left);
         }
+        true
+    }
+
+    /// From now on it is an order that decides, no longer an answer to a heartbeat. `false`: the node ends
+    /// already.
+    pub(crate) fn take_order(&self) -> bool {
+        let mut state = self.lock();
+        state.has_order = !ends(&state.heartbeat.stages);
+        state.has_order
+    }
+
+    /// From now on reports for another deployment, with its token. `false`: the node shuts down, and
+    /// nothing was done. A jump that failed is no end: its failure is still to be reported.
+    pub(crate) fn go_on(&self, server: Arc<Server>, edit: impl FnOnce(&mut Heartbeat)) -> bool {
+        let mut state = self.lock();
+        if state.heartbeat.stages.iter().any(|known| known.stage == AgentStage::ShuttingDown) {
+            return false;
+        }
+        edit(&mut state.heartbeat);
+        state.server = server;
+        state.has_order = false;
+        state.version += 1;
+        self.changed.notify_all();
         true
     }
 
@@ -120,21 +153,28 @@ impl Reporter {
     }
 
     /// Waits for something new and tries once to send all of it.
-    fn deliver_next(&self, server: &Server, unwanted: &impl Fn(&Self), complaint: &mut Complaint) {
+    fn deliver_next(&self, unwanted: &impl Fn(&Self), complaint: &mut Complaint) {
         let mut state = self.lock();
         while state.delivered >= state.version {
             state = self.wait(state, Duration::from_secs(3600));
         }
-        let version = state.version;
+        let (version, server) = (state.version, state.server.clone());
         let mut heartbeat = state.heartbeat.clone();
         drop(state);
 
         heartbeat.uptime_ns = uptime_ns();
         match server.heartbeat(&heartbeat) {
             Ok(reply) => {
-                self.lock().delivered = version;
+                let mut state = self.lock();
+                // What was said of a deployment before says nothing of this one.
+                if !Arc::ptr_eq(&state.server, &server) {
+                    return;
+                }
+                state.delivered = version;
+                let is_over = !reply.wanted && !state.has_order;
+                drop(state);
                 self.changed.notify_all();
-                if !reply.wanted {
+                if is_over {
                     unwanted(self);
                 }
             }
@@ -153,4 +193,22 @@ impl Reporter {
     fn wait<'a>(&self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
         self.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0
     }
+}
+
+/// Whether the node is about to end, in either way.
+fn ends(stages: &[StageTime]) -> bool {
+    stages.iter().any(|known| is_end(known.stage))
+}
+
+fn is_end(stage: AgentStage) -> bool {
+    matches!(stage, AgentStage::ShuttingDown | AgentStage::Jumping)
+}
+
+fn may_be_reached(stages: &[StageTime], stage: AgentStage) -> bool {
+    stages.iter().all(|known| known.stage != stage) && !(is_end(stage) && ends(stages))
+}
+
+/// An error with its causes, as a report carries it.
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace(['\n', '\r'], " ")
 }

@@ -7,8 +7,8 @@ use crate::tls::PinnedTls;
 use anyhow::{Context as _, Result, bail};
 use protocol::application::{APPLICATION_PATH, ApplicationPlan};
 use protocol::boot::{
-    BOOT_ID_HEADER, BootPlan, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, PLAN_PATH, SECRETS_PATH,
-    Secrets, TOKEN_HEADER,
+    AHEAD_HEADER, BOOT_ID_HEADER, BootPlan, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, ORDERS_PATH,
+    ORDERS_SECONDS, Orders, PLAN_PATH, SECRETS_PATH, Secrets, TOKEN_HEADER,
 };
 use protocol::error::ApiError;
 use protocol::names::{Digest, Secret};
@@ -26,6 +26,9 @@ use ureq::{Agent, Body};
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a question that bootsrv keeps open.
+const ORDERS_TIMEOUT: Duration =
+    ANSWER_TIMEOUT.saturating_add(Duration::from_secs(ORDERS_SECONDS as u64));
 /// Longest silence in the middle of an artifact.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -40,8 +43,8 @@ pub(crate) enum Application {
     None,
 }
 
-/// bootsrv, as this boot may talk to it.
-#[derive(Debug)]
+/// bootsrv, as one deployment of this node may talk to it.
+#[derive(Debug, Clone)]
 pub(crate) struct Server {
     agent: Agent,
     base: String,
@@ -69,6 +72,11 @@ impl Server {
         let connector = ().chain(TcpConnector::default()).chain(tls);
         let agent = Agent::with_parts(config, connector, AddressOnly);
         Ok(Self { agent, base: base.to_owned(), artifacts: artifacts.to_owned(), token })
+    }
+
+    /// The same server for another deployment; connections are shared.
+    pub(crate) fn with_token(&self, token: Secret) -> Self {
+        Self { token, ..self.clone() }
     }
 
     /// The plan of this boot.
@@ -100,6 +108,20 @@ impl Server {
             StatusCode::NO_CONTENT => Ok(Application::None),
             _ => json(answer).map(Application::Plan).context("asking for the application image"),
         }
+    }
+
+    /// What the node is to do next; takes up to [`ORDERS_SECONDS`].
+    /// `ahead`: the kernel that was fetched ahead.
+    pub(crate) fn orders(&self, boot_id: &str, ahead: Option<&Digest>) -> Result<Orders> {
+        let ahead = ahead.map_or_else(String::new, Digest::to_string);
+        let request = self
+            .agent
+            .get(self.url(ORDERS_PATH))
+            .header(TOKEN_HEADER, self.token.expose())
+            .header(BOOT_ID_HEADER, boot_id)
+            .header(AHEAD_HEADER, ahead);
+        let answer = request.config().timeout_global(Some(ORDERS_TIMEOUT)).build().call();
+        json(answer.context("asking for orders")?).context("reading the orders")
     }
 
     /// Delivers a report.

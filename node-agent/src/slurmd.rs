@@ -24,10 +24,13 @@ const INCLUDES_MAX: u32 = 4;
 /// ids are given out in order, so that only higher ones than this process's can be the image's slurmd:
 /// the kernel's many threads are passed over.
 pub(crate) fn find() -> Option<u32> {
-    let own = std::process::id();
+    find_above(std::process::id())
+}
+
+fn find_above(lowest: u32) -> Option<u32> {
     let entries = Path::new("/proc").read_dir().ok()?;
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| *pid > own && is_slurmd(*pid)).min()
+    pids.filter(|pid| *pid > lowest && is_slurmd(*pid)).min()
 }
 
 /// By its name, which every process may give itself, and by its user, which only root's may have.
@@ -59,9 +62,10 @@ fn is_mapped(maps: &str, name: &str) -> bool {
     paths.any(|path| path.rsplit('/').next() == Some(name))
 }
 
-/// The slurmd that was seen, or, if that has ended, the one that runs.
-fn pid(seen: u32) -> Option<u32> {
-    if is_slurmd(seen) { Some(seen) } else { find() }
+/// The slurmd that was seen, or, if that has ended, the one that runs: on a node that has been on for long
+/// it may have any id.
+pub(crate) fn pid(seen: u32) -> Option<u32> {
+    if is_slurmd(seen) { Some(seen) } else { find_above(0) }
 }
 
 /// What slurmd's process shows of itself.

@@ -1,11 +1,13 @@
 //! The system calls that rustix has no safe form of: loop devices, namespaces, attributes of mounts,
-//! and ignored signals.
+//! ignored signals, the next kernel, stopped processes, and System V's shared objects.
 //!
 //! The only unsafe code of the agent. Nothing here decides anything.
 #![expect(unsafe_code, reason = "ioctl(2), signal(2) and the like are not safe interfaces")]
 
 use rustix::fd::{AsFd, AsRawFd as _};
+use rustix::process::Pid;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
+use std::ffi::CStr;
 use std::io;
 
 /// `LOOP_CTL_GET_FREE` of linux/loop.h.
@@ -109,6 +111,92 @@ pub(crate) fn add_mount_attributes(
             &raw const request,
             size_of::<MountAttributes>(),
         )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes the kernel keep another kernel, a bzImage, and its initrd, for `RebootCommand::Kexec`; both are
+/// read to the end of the file, kexec_file_load(2).
+pub(crate) fn load_next_kernel(
+    kernel: impl AsFd,
+    initrd: impl AsFd,
+    command_line: &CStr,
+) -> io::Result<()> {
+    let flags: libc::c_ulong = 0;
+    // SAFETY: both descriptors are open for the whole call; the kernel copies the text, whose length with
+    // its zero it is told, and keeps no pointer.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_kexec_file_load,
+            kernel.as_fd().as_raw_fd(),
+            initrd.as_fd().as_raw_fd(),
+            command_line.to_bytes_with_nul().len(),
+            command_line.as_ptr(),
+            flags,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// `struct kexec_segment` of linux/kexec.h.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct KexecSegment<'a> {
+    content: *const u8,
+    content_bytes: usize,
+    address: u64,
+    bytes: u64,
+    of: std::marker::PhantomData<&'a [u8]>,
+}
+
+impl<'a> KexecSegment<'a> {
+    /// The content, with zeros up to `bytes`, at this physical address; both multiples of 4096.
+    pub(crate) fn new(content: &'a [u8], address: u64, bytes: u64) -> Self {
+        let of = std::marker::PhantomData;
+        Self { content: content.as_ptr(), content_bytes: content.len(), address, bytes, of }
+    }
+}
+
+/// As [`load_next_kernel`], but as it will lie in memory, entered in 64-bit mode, kexec_load(2).
+pub(crate) fn load_next_memory(entry: u64, segments: &[KexecSegment<'_>]) -> io::Result<()> {
+    let flags: libc::c_ulong = 0;
+    // SAFETY: the kernel reads the segments, whose layout the type has, and their contents, which live as
+    // long as the segments; it keeps no pointer.
+    let result = unsafe {
+        libc::syscall(libc::SYS_kexec_load, entry, segments.len(), segments.as_ptr(), flags)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Stops a process, even the first, until the calling thread ends; takes effect a moment later.
+pub(crate) fn stop_process(pid: Pid) -> io::Result<()> {
+    for request in [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT] {
+        let none = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: neither request reads or writes memory of either process, ptrace(2).
+        if unsafe { libc::ptrace(request, pid.as_raw_pid(), none, none) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// The kinds of shared objects that outlive their processes, sysvipc(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ipc {
+    Memory,
+    Semaphores,
+    Messages,
+}
+
+/// Removes a shared object, whoever uses it.
+pub(crate) fn remove_ipc(kind: Ipc, id: i32) -> io::Result<()> {
+    // SAFETY: `IPC_RMID` reads and writes no memory of this process.
+    let result = unsafe {
+        match kind {
+            Ipc::Memory => libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()),
+            Ipc::Semaphores => libc::semctl(id, 0, libc::IPC_RMID),
+            Ipc::Messages => libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()),
+        }
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,17 +1,14 @@
 //! TLS to exactly one server: the one whose certificate lies in the initrd.
 //!
-//! The certificate is compared byte by byte, and its dates are not looked at: the node's clock may
+//! The certificate is compared by its digest, and its dates are not looked at: the node's clock may
 //! be wrong until the plan has come, and a pinned certificate needs no authority to vouch for it.
 //! Knows nothing of HTTP.
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
-    StreamOwned,
-};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use ureq::Error;
@@ -31,13 +28,8 @@ impl PinnedTls {
     pub(crate) fn new(certificate_pem: &[u8]) -> anyhow::Result<Self> {
         let pinned = CertificateDer::from_pem_slice(certificate_pem)
             .map_err(|error| anyhow::anyhow!("no certificate in the PEM text: {error}"))?;
-        let provider = Arc::new(provider());
-        let verifier = Pinned { certificate: pinned.into_owned(), provider: provider.clone() };
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+        let fingerprint = pinned_tls::fingerprint(&pinned);
+        let config = pinned_tls::client_config(fingerprint, provider(), &[&TLS13])?;
         Ok(Self { config: Arc::new(config) })
     }
 }
@@ -118,53 +110,5 @@ impl Transport for TlsTransport {
 
     fn is_tls(&self) -> bool {
         true
-    }
-}
-
-/// Accepts one certificate, and only from who holds its key.
-#[derive(Debug)]
-struct Pinned {
-    certificate: CertificateDer<'static>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        shown: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if *shown == self.certificate {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

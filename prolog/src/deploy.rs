@@ -1,23 +1,28 @@
-//! The sequence: ask bootsrv, poll until the nodes are up, give up at the deadline. Over a server
+//! The sequence: ask bootsrv, wait until the nodes are up, give up at the deadline. Over a server
 //! and a clock, so that tests need neither; knows nothing of Slurm.
 //!
 //! Every request may be repeated, and is, whenever the answer was lost.
 
 use crate::verdict::Verdict;
 use bootsrv_client::ClientError;
-use protocol::api::{JobRequest, JobState, JobView};
+use protocol::api::{JOB_WAIT_SECONDS_MAX, JobRequest, JobState, JobView};
 use protocol::application::{PreparationState, PreparationView};
 use protocol::error::ErrorKind;
 use protocol::names::JobId;
 use std::time::Duration;
 
-/// Between two looks at a booting job. slurmctld starts the job 40 ms after prolog ends, so this
-/// pause is most of what a user waits in vain; one look is a few indexed rows at bootsrv.
+/// How long bootsrv may keep an answer back until the job's boot is decided. Longer than that, and a
+/// bootsrv whose machine has died is found late.
+const WAIT: Duration = Duration::from_secs(JOB_WAIT_SECONDS_MAX as u64);
+/// Shortest time from one question to the next: of a bootsrv that does not keep answers back.
 const POLL: Duration = Duration::from_millis(100);
 /// After bootsrv did not answer or was busy; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Longest pause: a bootsrv that is back is found within this.
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// A job that was ended while it booted is asked about once more after this time: slurmctld runs epilog
+/// and ResumeFailProgram at once, and why it ended may be heard after that it did.
+const WHY: Duration = Duration::from_secs(1);
 /// How many nodes a message names.
 const NODES_NAMED_MAX: usize = 3;
 const MEGABYTE: u64 = 1_000_000;
@@ -26,8 +31,8 @@ const MEGABYTE: u64 = 1_000_000;
 pub(crate) trait Server {
     /// Asks for the boot.
     fn put(&self, job: JobId, request: &JobRequest) -> Result<JobView, ClientError>;
-    /// Where the job stands.
-    fn get(&self, job: JobId) -> Result<JobView, ClientError>;
+    /// Where the job stands, once its boot is decided or that time is over.
+    fn get(&self, job: JobId, wait: Duration) -> Result<JobView, ClientError>;
 }
 
 /// Time since prolog started.
@@ -56,18 +61,34 @@ pub(crate) fn wait(
     let mut asked = false;
     let mut retry = RETRY_MIN;
     let mut seen = Seen::Nothing;
+    let mut is_over = false;
     loop {
-        let answer = if asked { server.get(job) } else { server.put(job, request) };
+        let begin = clock.elapsed();
+        let answer = if asked {
+            server.get(job, WAIT.min(limits.timeout.saturating_sub(begin)))
+        } else {
+            server.put(job, request)
+        };
         let pause = match answer {
             Ok(view) => {
-                if let Some(verdict) = judge(&view, request, asked) {
-                    return verdict;
+                let verdict = judge(&view, request, asked);
+                match verdict {
+                    Some(Verdict::Over { .. }) if !is_over => {
+                        is_over = true;
+                        WHY
+                    }
+                    Some(verdict) => return verdict,
+                    None => {
+                        retry = RETRY_MIN;
+                        // An older try that is still being cleared away is not ours: ask again.
+                        let was_asked = asked;
+                        asked = view.restart_count == request.restart_count;
+                        seen = Seen::Booting(progress(&view));
+                        // It is heard now: from here on the answer may be waited for.
+                        let took = clock.elapsed().saturating_sub(begin);
+                        if asked && !was_asked { Duration::ZERO } else { POLL.saturating_sub(took) }
+                    }
                 }
-                retry = RETRY_MIN;
-                // An older try that is still being cleared away is not ours: ask again.
-                asked = view.restart_count == request.restart_count;
-                seen = Seen::Booting(progress(&view));
-                POLL
             }
             Err(error) => match error.kind() {
                 ErrorKind::User | ErrorKind::Forbidden if asked => {

@@ -22,24 +22,31 @@ impl Clock for FakeClock {
 type Reply = Result<JobView, ClientError>;
 
 /// Answers by the number of the call; remembers which calls were made.
-struct FakeServer<F: Fn(usize) -> Reply> {
+struct FakeServer<'a, F: Fn(usize) -> Reply> {
     reply: F,
     calls: RefCell<String>,
+    /// It keeps answers about a booting job back; an older bootsrv does not.
+    waits: bool,
+    clock: &'a FakeClock,
 }
 
-impl<F: Fn(usize) -> Reply> FakeServer<F> {
+impl<F: Fn(usize) -> Reply> FakeServer<'_, F> {
     fn next(&self, call: char) -> Reply {
         self.calls.borrow_mut().push(call);
         (self.reply)(self.calls.borrow().len())
     }
 }
 
-impl<F: Fn(usize) -> Reply> Server for FakeServer<F> {
+impl<F: Fn(usize) -> Reply> Server for FakeServer<'_, F> {
     fn put(&self, _: JobId, _: &JobRequest) -> Reply {
         self.next('P')
     }
-    fn get(&self, _: JobId) -> Reply {
-        self.next('g')
+    fn get(&self, _: JobId, wait: Duration) -> Reply {
+        let reply = self.next('g');
+        if self.waits && reply.as_ref().is_ok_and(|view| view.state == JobState::Booting) {
+            self.clock.sleep(Duration::from_secs(wait.as_secs()));
+        }
+        reply
     }
 }
 
@@ -51,6 +58,7 @@ fn view(state: JobState, restart_count: u32) -> JobView {
         since_unix_ns: 0,
         timeline: vec![],
         applied: vec![],
+        console: vec![],
     };
     JobView {
         job: JobId(7),
@@ -89,7 +97,12 @@ fn refused_with(kind: ErrorKind, message: &str) -> Reply {
 
 /// Runs the sequence; answers with the verdict, the calls made and the time it took.
 fn run(reply: impl Fn(usize) -> Reply) -> (Verdict, String, Duration) {
-    let (server, clock) = (FakeServer { reply, calls: RefCell::default() }, FakeClock::default());
+    run_with(reply, false)
+}
+
+fn run_with(reply: impl Fn(usize) -> Reply, waits: bool) -> (Verdict, String, Duration) {
+    let clock = FakeClock::default();
+    let server = FakeServer { reply, calls: RefCell::default(), waits, clock: &clock };
     let request = JobRequest {
         reference: JobReference::Job(JobId(7)),
         nodes: protocol::node_list::expand("n[1-2]").unwrap(),
@@ -114,7 +127,21 @@ fn ready() -> Verdict {
 fn ready_is_heard_at_the_next_look() {
     let (verdict, calls, took) =
         run(|call| Ok(view(if call < 4 { JobState::Booting } else { JobState::Ready }, 1)));
-    assert_eq!((verdict, calls.as_str(), took), (ready(), "Pggg", Duration::from_millis(300)));
+    assert_eq!((verdict, calls.as_str(), took), (ready(), "Pggg", Duration::from_millis(200)));
+}
+
+#[test]
+fn a_bootsrv_that_keeps_its_answer_back_is_asked_seldom() {
+    let booting = |_| Ok(view(JobState::Booting, 1));
+    let (verdict, calls, took) = run_with(booting, true);
+    assert!(matches!(verdict, Verdict::TryAgain { .. }), "{verdict:?}");
+    assert_eq!((calls.as_str(), took), ("Pggg", Duration::from_secs(60)));
+    // It answers at once when there is something to say.
+    let (verdict, calls, took) = run_with(
+        |call| Ok(view(if call < 3 { JobState::Booting } else { JobState::Ready }, 1)),
+        true,
+    );
+    assert_eq!((verdict, calls.as_str(), took), (ready(), "Pgg", Duration::from_secs(20)));
 }
 
 #[test]
@@ -155,8 +182,8 @@ fn a_silent_bootsrv_is_waited_for() {
         4 | 5 => Ok(view(JobState::Booting, 1)),
         _ => Ok(view(JobState::Ready, 1)),
     });
-    // 0.2 + 0.4 + 0.8 s without an answer, two looks, and again 0.2 s.
-    assert_eq!((verdict, calls.as_str(), took), (ready(), "PPPPggg", Duration::from_millis(1800)));
+    // 0.2 + 0.4 + 0.8 s without an answer, a look, and again 0.2 s.
+    assert_eq!((verdict, calls.as_str(), took), (ready(), "PPPPggg", Duration::from_millis(1700)));
 }
 
 #[test]
@@ -218,5 +245,17 @@ fn a_job_cancelled_while_it_boots_is_not_waited_for() {
     let (verdict, calls, _) =
         run(|call| Ok(view(if call < 3 { JobState::Booting } else { JobState::Ending }, 1)));
     assert!(matches!(verdict, Verdict::Over { .. }), "{verdict:?}");
+    // Once more: why it ended may be heard after that it did.
+    assert_eq!(calls, "Pggg");
+}
+
+#[test]
+fn why_a_job_was_ended_may_be_heard_after_that_it_was() {
+    let (verdict, calls, _) = run(|call| match call {
+        1 => Ok(view(JobState::Booting, 1)),
+        2 => Ok(view(JobState::Ending, 1)),
+        _ => Ok(failure(false, Some("n1"), "too late")),
+    });
+    assert!(matches!(verdict, Verdict::TryAgain { failed_tries: Some(1), .. }), "{verdict:?}");
     assert_eq!(calls, "Pgg");
 }

@@ -24,7 +24,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use verdict::Verdict;
 
-/// One call to bootsrv; a handler only changes or reads a row.
+/// One call to bootsrv, without the time that it keeps an answer back; a handler only changes or reads
+/// a row.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -152,8 +153,8 @@ impl Server for BootServer {
         self.0.put_job(job, request)
     }
 
-    fn get(&self, job: JobId) -> Result<JobView, ClientError> {
-        self.0.job(JobReference::Job(job))
+    fn get(&self, job: JobId, wait: Duration) -> Result<JobView, ClientError> {
+        self.0.decided_job(JobReference::Job(job), wait)
     }
 }
 

@@ -95,7 +95,8 @@ fn a_job_is_asked_for_waited_for_and_its_nodes_marked() {
     };
     let output = site.run(PROLOG, &[], &[("SPANK_BMC_KERNEL", "thp-off")]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let expected = ["PUT /v1/jobs/7", "PUT /v1/jobs/7", "GET /v1/jobs/7", "GET /v1/jobs/7"];
+    let (put, get) = ("PUT /v1/jobs/7", "GET /v1/jobs/7?wait_seconds=20");
+    let expected = [put, put, get, get];
     assert_eq!(site.asked(), expected);
     assert_eq!(site.told(), "update nodename=n[1-2] state=power_down_asap\n");
     let seen = site.server.seen();

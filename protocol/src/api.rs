@@ -3,28 +3,36 @@
 //! Callers prove who they are with a munge credential in `Authorization: MUNGE <credential>` whose
 //! payload is [`credential_payload`]. The paths are listed in docs/api.md in the same order.
 
+mod doctor;
 mod images;
+mod nodes;
 
+pub use doctor::{Doctor, FINDINGS_MAX, Finding, FindingKind, MendedBy};
 pub use images::{
     ApplicationImageView, CollectRequest, Collected, CollectedImage, ImageImport, ImageKind,
     ImageView, LayerView, PullRequest, RegistryCredential, UploadView,
+};
+pub use nodes::{
+    CLEAR_NODES_MAX, ClearRequest, Cleared, ClearedDrain, ConsoleSource, Firmware, Maintenance,
+    NodeDefinition, NodeView, PowerAction, PowerRequest,
 };
 
 use crate::application::PreparationView;
 use crate::boot::AppliedSetting;
 use crate::job_options::JobOptions;
-use crate::names::{
-    Digest, ImageName, JobId, JobReference, KernelName, MacAddress, NodeName, Secret,
-};
+use crate::names::{Digest, ImageName, JobId, JobReference, KernelName, NodeName};
 use crate::profile::Allow;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// `PUT` [`JobRequest`] → [`JobView`]; `GET` → [`JobView`]; `DELETE` → [`JobView`], or
 /// `null` for a job nobody has asked for.
 /// Append the job id (`GET`: or a [`JobReference`]); `GET` without one → list of [`JobView`]
-/// (`?all=true`: ended ones too).
+/// (`?all=true`: ended ones too). One job with `?wait_seconds=N` is told, to root and SlurmUser, as soon
+/// as its nodes do not boot any more, and after N seconds at the latest; of N at most
+/// [`JOB_WAIT_SECONDS_MAX`] count.
 pub const JOBS: &str = "/v1/jobs";
+/// Longest wait for a job.
+pub const JOB_WAIT_SECONDS_MAX: u32 = 20;
 /// `GET /v1/energy/{job}`, a [`JobReference`] → list of [`crate::energy::JobEnergy`], one per try; a
 /// plain id: of all tasks of that array, of all components of that heterogeneous job.
 pub const ENERGY: &str = "/v1/energy";
@@ -44,6 +52,10 @@ pub const CHECK: &str = "/v1/check";
 /// Below a node: `PUT …/power` [`PowerRequest`], `GET …/console` → text,
 /// `PUT …/maintenance` [`Maintenance`], `POST …/boot` [`JobOptions`].
 pub const NODES: &str = "/v1/nodes";
+/// `POST` [`ClearRequest`] (admin) → list of [`Cleared`]: strikes and our own drains are forgotten.
+pub const CLEAR: &str = "/v1/clear";
+/// `GET` (admin) → [`Doctor`]: what does not agree.
+pub const DOCTOR: &str = "/v1/doctor";
 /// `GET` → list of [`KernelView`]; `PUT …/{name}` package bytes (admin) → [`KernelView`];
 /// `GET …/{name}`; `DELETE …/{name}` (admin).
 pub const KERNELS: &str = "/v1/kernels";
@@ -168,7 +180,14 @@ pub struct DeploymentView {
     pub timeline: Vec<MarkView>,
     /// Settings as read back by the agent.
     pub applied: Vec<AppliedSetting>,
+    /// The last lines of its console if its boot failed, or those around its crash, oldest first, at most
+    /// [`CONSOLE_LINES_MAX`]; empty: none are known.
+    #[serde(default)]
+    pub console: Vec<String>,
 }
+
+/// Most lines of a failed boot's console that a job's status shows.
+pub const CONSOLE_LINES_MAX: usize = 10;
 
 /// A point of a boot's time line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,140 +255,9 @@ pub struct Checked {
     /// registry did not answer in time, and the job's start pins it.
     #[serde(default)]
     pub options: JobOptions,
-}
-
-/// A node for `bmc node import`: where it boots from and how its power is switched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodeDefinition {
-    /// As Slurm names it.
-    pub name: NodeName,
-    /// The card it boots from.
-    pub mac: MacAddress,
-    /// Its address with prefix length in Linux, e.g. `10.77.0.11/24`.
-    pub address: String,
-    /// Default gateway.
-    #[serde(default)]
-    pub gateway: Option<String>,
-    /// CPUs as slurm.conf counts them.
-    pub cpus: u32,
-    /// Hardware threads a core has; 1 if absent.
-    #[serde(default = "one")]
-    pub threads_per_core: u32,
-    /// How its power is switched.
-    pub power: PowerDefinition,
-    /// How it boots from the network; [`Firmware::Bios`] if absent.
-    #[serde(default)]
-    pub firmware: Firmware,
-    /// A file its serial console is logged to, readable by bootsrv (conserver, a BMC's SOL logger).
-    #[serde(default)]
-    pub console_log: Option<String>,
-}
-
-impl NodeDefinition {
-    /// Whether a request from there comes from the node's own address. A listener on `[::]` shows
-    /// IPv4 addresses mapped into IPv6.
-    #[must_use]
-    pub fn is_at(&self, from: IpAddr) -> bool {
-        self.ip() == Some(from.to_canonical())
-    }
-
-    /// Its address without the length of the network; `None`: it is no address.
-    #[must_use]
-    pub fn ip(&self) -> Option<IpAddr> {
-        let own = self.address.split('/').next().and_then(|own| own.parse::<IpAddr>().ok());
-        own.map(|own| own.to_canonical())
-    }
-}
-
-fn one() -> u32 {
-    1
-}
-
-/// A node's firmware, as far as its controller must know it to choose the boot device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Firmware {
-    /// PC BIOS, or UEFI in its legacy mode.
-    #[default]
-    Bios,
-    /// UEFI.
-    Uefi,
-}
-
-/// A node's baseboard controller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
-pub enum PowerDefinition {
-    /// IPMI 2.0 over RMCP+.
-    Ipmi {
-        /// `address` or `address:port`; port 623 if absent.
-        address: String,
-        /// User on the controller.
-        user: String,
-        /// Its password. Never sent back by the API.
-        password: Secret,
-        /// Cipher suite, 17 or 3; the strongest the controller accepts if absent.
-        #[serde(default)]
-        cipher_suite: Option<u8>,
-        /// The controller's own key K_G, where it wants one (two-key login): at most 20 bytes as
-        /// text, or `0x` and hexadecimal digits. Never sent back by the API.
-        #[serde(default)]
-        kg: Option<Secret>,
-    },
-}
-
-/// A node for `bmc node list|show`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeView {
-    /// As Slurm names it.
-    pub name: NodeName,
-    /// The card it boots from.
-    pub mac: MacAddress,
-    /// Its address.
-    pub address: String,
-    /// Where its power is switched, without credentials, e.g. `ipmi 10.77.1.11`.
-    pub power_method: String,
-    /// `on`, `off` or `unknown`, as last asked.
-    pub power: String,
-    /// Last reading in watts.
-    pub watts: Option<u32>,
-    /// What it is doing: a deployment's state, or `idle`.
-    pub state: String,
-    /// The job it belongs to.
-    pub job: Option<JobId>,
-    /// Kept out of use by an admin, with the reason.
-    pub maintenance: Option<String>,
-    /// Why its last boot failed.
-    pub last_failure: Option<String>,
-}
-
-/// `PUT /v1/nodes/{name}/power`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PowerAction {
-    /// Ask the controller only.
-    Status,
-    /// Switch on (with the hold script if nothing is wanted of the node).
-    On,
-    /// Switch off, hard.
-    Off,
-}
-
-/// Body of `PUT /v1/nodes/{name}/power`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PowerRequest {
-    /// What to do.
-    pub action: PowerAction,
-}
-
-/// Body of `PUT /v1/nodes/{name}/maintenance`; `None` ends it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Maintenance {
-    /// Why the node is out of use.
-    pub reason: Option<String>,
+    /// Slurm features of nodes that run what is asked for: any of them is to be preferred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefer: Vec<String>,
 }
 
 /// A kernel of the hub, or a profile on top of one.
@@ -393,38 +281,4 @@ pub struct KernelView {
     pub allow: Allow,
     /// Jobs that use it now.
     pub used_by: Vec<JobId>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_is_at_its_address_however_the_listener_shows_it() {
-        let power = PowerDefinition::Ipmi {
-            address: "10.0.0.1".into(),
-            user: "u".into(),
-            password: Secret::new("p".into()),
-            cipher_suite: None,
-            kg: None,
-        };
-        let node = |address: &str| NodeDefinition {
-            name: "n1".parse().unwrap(),
-            mac: "52:54:00:00:00:01".parse().unwrap(),
-            address: address.into(),
-            gateway: None,
-            cpus: 1,
-            threads_per_core: 1,
-            power: power.clone(),
-            firmware: Firmware::Bios,
-            console_log: None,
-        };
-        let is_at = |address, from: &str| node(address).is_at(from.parse().unwrap());
-        assert!(is_at("10.77.0.11/24", "10.77.0.11"));
-        assert!(is_at("10.77.0.11/24", "::ffff:10.77.0.11"));
-        assert!(is_at("fd77::b/64", "fd77:0::b"));
-        assert!(!is_at("10.77.0.11/24", "10.77.0.1"));
-        assert!(!is_at("10.77.0.11/24", "::10.77.0.11"));
-        assert!(!is_at("no address", "10.77.0.11"));
-    }
 }

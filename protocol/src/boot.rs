@@ -1,6 +1,6 @@
 //! Between bootsrv and the node agent: the plan of one boot, its secrets, and the reports back.
 
-use crate::names::{Digest, JobId, NodeName};
+use crate::names::{Digest, JobId, NodeName, Secret};
 use serde::{Deserialize, Serialize};
 
 /// Kernel argument: the node's name.
@@ -40,6 +40,87 @@ pub const SECRETS_ASKED_SECONDS: u32 = 60;
 pub const SECRETS_AGAIN_SECONDS: u32 = SECRETS_ASKED_SECONDS / 2 * 3;
 /// `POST`: a [`Heartbeat`]; answered with [`HeartbeatReply`].
 pub const HEARTBEAT_PATH: &str = "/v1/boot/heartbeat";
+
+/// `GET` with the boot id as [`BOOT_ID_HEADER`]: an [`Orders`], answered as soon as there is something
+/// to do, else after [`ORDERS_SECONDS`] with [`Orders::Nothing`]. Asked again at once, all the time
+/// that slurmd runs.
+pub const ORDERS_PATH: &str = "/v1/boot/orders";
+/// How long bootsrv keeps the question open, in seconds.
+pub const ORDERS_SECONDS: u32 = 25;
+/// Request header of [`ORDERS_PATH`]: the digest of the kernel that the agent was told to fetch ahead;
+/// empty: none. An agent that leaves it out is never told to.
+pub const AHEAD_HEADER: &str = "Fetched-Ahead";
+/// Kernel argument that makes a kernel write zeros over all memory that nothing uses when it starts, and
+/// afterwards over whatever is given back (`Documentation/admin-guide/kernel-parameters.txt`; every
+/// Linux from 5.3 on has it). `memtest=1` would only do the former, but many kernels lack
+/// `CONFIG_MEMTEST`, Debian's cloud kernels among them.
+pub const ARG_CLEAR_MEMORY: &str = "init_on_free=1";
+
+/// What a running node is told, over the connection that it keeps open.
+///
+/// An answer can be lost, so the same order may come again; the agent that has carried it out asks
+/// with the new token and does not see it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Orders {
+    /// Ask again.
+    Nothing,
+    /// This boot is over: shut the node down.
+    ShutDown,
+    /// Go on as the node of another job, without a boot.
+    Adopt(Adoption),
+    /// Start another kernel, without the firmware.
+    Kexec(Kexec),
+    /// Nobody has the node: fetch what it may be told to start next.
+    FetchAhead(FetchAhead),
+}
+
+/// The node's own kernel, because profiles of one kernel differ in arguments and settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchAhead {
+    /// What is fetched.
+    #[serde(flatten)]
+    pub files: KernelFiles,
+    /// Nodes end their jobs together: each begins at a random moment within this time, in seconds.
+    pub within_seconds: u32,
+}
+
+/// A kernel with its initrd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFiles {
+    /// The kernel, a bzImage.
+    pub kernel: ArtifactRef,
+    /// Its initrd.
+    pub initrd: ArtifactRef,
+}
+
+/// The running kernel, image and settings are what the next job asked for. The agent checks that they
+/// still are, and reports with the new token from then on; a fault is reported with the new token
+/// too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// The token of the new deployment.
+    pub token: Secret,
+    /// Its job; none when an admin asked.
+    pub job: Option<JobId>,
+    /// CPUs that have to be on-line.
+    pub cpus_online: u32,
+    /// The job has an application image.
+    pub application: bool,
+}
+
+/// The next kernel. The agent fetches and checks both files, ends everything that runs, and jumps; the
+/// new kernel's agent finds its token where a boot loader would have put it ([`TOKEN_FILE`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kexec {
+    /// The token of the new deployment.
+    pub token: Secret,
+    /// What is started.
+    #[serde(flatten)]
+    pub files: KernelFiles,
+    /// The whole command line.
+    pub command_line: String,
+}
 
 /// A content-addressed file at bootsrv, at `/artifacts/{sha256}` below the agent's base URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,6 +261,9 @@ pub enum AgentStage {
     ApplicationReady,
     /// The node's init was asked to shut down.
     ShuttingDown,
+    /// The next kernel is loaded and the running one is about to end: the last word with the token of
+    /// the deployment it ran for, by which the jump itself is dated.
+    Jumping,
 }
 
 /// A stage with its time on the node.
@@ -210,6 +294,10 @@ pub struct Heartbeat {
     pub applied: Vec<AppliedSetting>,
     /// The boot failed, with the reason; the agent powers the node off after it was delivered.
     pub failure: Option<BootFailure>,
+    /// Whether this kernel has cleared the memory of whoever ran before; none: its command line does not
+    /// ask for it ([`ARG_CLEAR_MEMORY`]).
+    #[serde(default)]
+    pub memory_cleared: Option<bool>,
 }
 
 /// Why the agent gave up.

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
+    /// The running node is asked to go on for the job, as it is or by kexec → it does, or boots after all.
+    TakeOver,
     /// Power-on accepted → iPXE asked for its script (POST, option ROMs, DHCP).
     Firmware,
     /// Script served → the kernel's first instruction (download of kernel and initrd).
@@ -21,7 +23,10 @@ pub enum Stage {
     WaitForPeers,
     /// The job starts → the job ends.
     Job,
-    /// The job ends → the power is seen off.
+    /// The job ends → the next one takes the node over, or power-off is ordered. Only of nodes that
+    /// stay on.
+    Idle,
+    /// The job ends (or power-off is ordered, of a node that had stayed on) → the power is seen off.
     Shutdown,
     /// Power seen off → the reading has settled.
     Settle,
@@ -29,13 +34,15 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in the order of time.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::TakeOver,
         Self::Firmware,
         Self::BootLoader,
         Self::KernelAndInitrd,
         Self::Init,
         Self::WaitForPeers,
         Self::Job,
+        Self::Idle,
         Self::Shutdown,
         Self::Settle,
     ];
@@ -44,12 +51,14 @@ impl Stage {
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
+            Self::TakeOver => "take over",
             Self::Firmware => "firmware",
             Self::BootLoader => "boot loader",
             Self::KernelAndInitrd => "kernel and initrd",
             Self::Init => "init",
             Self::WaitForPeers => "wait for peers",
             Self::Job => "job",
+            Self::Idle => "idle",
             Self::Shutdown => "shutdown",
             Self::Settle => "settle",
         }
@@ -76,11 +85,12 @@ pub struct StageEnergy {
 pub struct NodeEnergy {
     /// The node.
     pub node: NodeName,
-    /// Where the readings come from: `ipmi-dcmi` or `ipmi-sdr`, or both; `None`: there are none.
+    /// Where the readings come from: e.g. `ipmi-dcmi` or `redfish`, or several; `None`: there are none.
     pub source: Option<String>,
     /// Stages that were reached, in order, without holes or overlaps.
     pub stages: Vec<StageEnergy>,
-    /// Exactly the sum of the stages; `None` if any stage has none.
+    /// Exactly the sum of the stages; `None` if any stage has none. What a node that stays on uses from
+    /// [`Stage::Idle`] on is shown, and is not the job's.
     pub total_millijoules: Option<i64>,
     /// Readings used.
     pub samples: u32,

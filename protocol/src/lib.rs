@@ -15,6 +15,7 @@ pub mod job_options;
 pub mod names;
 pub mod nearest;
 pub mod node_list;
+pub mod power;
 pub mod profile;
 pub mod registry_credentials;
 pub mod registry_host;

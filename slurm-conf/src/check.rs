@@ -9,6 +9,7 @@ mod partitions;
 mod plugin;
 mod power;
 mod report;
+mod stay_on;
 mod timeouts;
 
 pub use report::{as_json, as_text};
@@ -111,6 +112,11 @@ const RULES: &[Rule] = &[
     ("suspend-exclusions", power::suspend_exclusions),
     ("power-down-on-idle", power::power_down_on_idle),
     ("idle-on-node-suspend", power::idle_on_node_suspend),
+    ("slurmd-timeout", stay_on::slurmd_timeout),
+    ("idle-time", stay_on::idle_time),
+    ("keeps-nodes-on", stay_on::keeps_nodes_on),
+    ("preference", stay_on::preference),
+    ("preboot-time", stay_on::preboot_time),
     ("prolog-slurmctld", hooks::prolog_slurmctld),
     ("epilog-slurmctld", hooks::epilog_slurmctld),
     ("site-hooks", hooks::site_hooks),

@@ -57,6 +57,7 @@ fn header(site: &Site, what: &str) -> String {
 struct Derived {
     suspend_timeout: u32,
     resume_timeout: u32,
+    slurmd_timeout: u32,
     prolog_timeout: u32,
     prolog_epilog_timeout: u32,
 }
@@ -68,12 +69,15 @@ impl Derived {
     fn of(timeouts: &Timeouts) -> Self {
         let boot = timeouts.firmware_seconds + timeouts.boot_seconds + timeouts.register_seconds;
         let resume_timeout = boot + timeouts.power_seconds + MARGIN_SECONDS;
+        // A node that stays on is taken over, or else is powered off and on.
+        let slurmd_timeout = timeouts.boot_seconds + timeouts.register_seconds + resume_timeout;
         // Nodes boot while their image is prepared.
         let prolog_timeout =
             resume_timeout.max(timeouts.prepare_seconds) + timeouts.image_seconds + MARGIN_SECONDS;
         Self {
             suspend_timeout: timeouts.power_seconds + 30,
             resume_timeout,
+            slurmd_timeout,
             prolog_timeout,
             prolog_epilog_timeout: prolog_timeout + MARGIN_SECONDS,
         }

@@ -37,14 +37,19 @@ impl Network {
         Ipv4Addr::from_bits(u32::MAX << (32 - u32::from(self.prefix)))
     }
 
+    /// Its last address, which means all of its machines.
+    #[must_use]
+    pub fn broadcast(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.address.to_bits() | !self.mask().to_bits())
+    }
+
     /// Whether a machine may have the address: in the network, not its first or last.
     #[must_use]
     pub fn has_host(self, address: Ipv4Addr) -> bool {
         let mask = self.mask().to_bits();
-        let last = self.address.to_bits() | !mask;
         address.to_bits() & mask == self.address.to_bits()
             && address != self.address
-            && address.to_bits() != last
+            && address != self.broadcast()
     }
 }
 

@@ -12,7 +12,7 @@ pub use expand::{Node, nodes};
 pub use version::SlurmVersion;
 
 use crate::network::Network;
-use protocol::api::Firmware;
+use protocol::api::{ConsoleSource, Firmware};
 use protocol::application::RootMode;
 use protocol::boot::Mount;
 use protocol::names::{ImageName, KernelName, MacAddress};
@@ -111,6 +111,8 @@ pub struct Server {
     /// Most power-ons a second in the whole site (inrush current).
     #[serde(default = "defaults::power_on_per_second")]
     pub power_on_per_second: u32,
+    /// Whether jobs prefer nodes that stayed on and run what they ask for; yes if absent.
+    pub prefer_warm: Option<bool>,
 }
 
 /// The networks.
@@ -153,21 +155,53 @@ pub struct NodeRange {
     /// Features, e.g. `["skylake"]`.
     #[serde(default)]
     pub features: Vec<String>,
+    /// What switches their power.
+    #[serde(default)]
+    pub power: PowerMethod,
     /// Address of the first baseboard controller; or a host name with `{node}` in it.
-    pub controller: String,
+    pub controller: Option<String>,
     /// User on the controllers.
-    pub controller_user: String,
-    /// A file whose first line is that user's password; `{node}` stands for the name.
-    pub password_file: String,
+    pub controller_user: Option<String>,
+    /// A file whose first line is that user's password, or the cards' SecureOn password; `{node}`
+    /// stands for the name.
+    pub password_file: Option<String>,
     /// IPMI cipher suite, 17 or 3; the strongest accepted if absent.
     pub cipher_suite: Option<u8>,
     /// A file whose first line is the controllers' own key K_G; `{node}` stands for the name.
     pub kg_file: Option<String>,
+    /// A file on bootsrv's host with the certificate of the authority that the controllers' own
+    /// are signed by, PEM; the host's authorities if absent.
+    pub controller_ca_file: Option<String>,
+    /// The site's program that switches power: docs/admin.md has the contract.
+    pub power_program: Option<String>,
+    /// Words before `on`, `off` or `status`.
+    #[serde(default)]
+    pub power_arguments: Vec<String>,
+    /// Interface that magic packets leave by; the routing table decides if absent.
+    pub wake_interface: Option<String>,
     /// How the controllers are asked for a boot from the network; `bios` if absent.
     #[serde(default)]
     pub firmware: Firmware,
     /// Where the serial console is logged; `{node}` stands for the name.
     pub console_log: Option<String>,
+    /// Where bootsrv itself gets the serial consoles from; not beside `console_log`.
+    pub console: Option<ConsoleSource>,
+}
+
+/// What switches the power of a range's nodes. The others that bootsrv knows stand in a nodes.toml
+/// written by hand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerMethod {
+    /// IPMI 2.0.
+    #[default]
+    Ipmi,
+    /// Redfish over HTTPS.
+    Redfish,
+    /// A program of the site's own.
+    Exec,
+    /// Magic packets to the provisioning network's broadcast address.
+    WakeOnLan,
 }
 
 /// A partition of bare-metal containers.
@@ -193,6 +227,16 @@ pub struct Partition {
     /// What a node does when its job ends.
     #[serde(default)]
     pub after_job: AfterJob,
+    /// With `stay_on`: how long a node waits for its next job before it is powered off, in seconds;
+    /// [`IDLE_SECONDS`] if absent.
+    pub idle_seconds: Option<u32>,
+    /// With `stay_on`: who may get a node as another user left it.
+    pub share_with: Option<ShareWith>,
+    /// With `stay_on`: whether a node may start another kernel without its firmware; yes if absent.
+    pub kexec: Option<bool>,
+    /// With `stay_on`: whether nodes are booted ahead for jobs that are known to start soon; no if
+    /// absent.
+    pub preboot: Option<bool>,
     /// A new default kernel tried on some of its nodes first.
     pub canary: Option<Canary>,
 }
@@ -214,6 +258,24 @@ pub enum AfterJob {
     /// Powers off.
     #[default]
     Off,
+    /// Stays on for the next job.
+    StayOn,
+}
+
+/// How long a node that stays on waits for its next job, in seconds: a pause between two jobs of one
+/// user, and less energy than the boot it may save (a server boots for minutes).
+pub const IDLE_SECONDS: u32 = 600;
+
+/// The trust domain of a node that stays on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShareWith {
+    /// The same user only: bootsrv's default.
+    User,
+    /// Users of the same Slurm account.
+    Account,
+    /// Everybody.
+    Anybody,
 }
 
 /// How long things may take, in seconds.

@@ -197,19 +197,55 @@ const MUTATIONS: &[Mutation] = &[
     ("client.toml", "slurm_user = \"slurm\"", "slurm_user = \"bmc\"", "registry-logins", Error),
 ];
 
+/// Of a site whose nodes stay on.
+const STAY_ON_MUTATIONS: &[Mutation] = &[
+    (FRAGMENT, "SlurmdTimeout=", "#SlurmdTimeout=", "slurmd-timeout", Error),
+    (FRAGMENT, "SuspendTime=900", "SuspendTime=31536000", "idle-time", Warning),
+    (FRAGMENT, "State=UP", "State=UP PowerDownOnIdle=YES", "keeps-nodes-on", Error),
+    (FRAGMENT, "SuspendTime=900", "SuspendTime=299", "preboot-time", Warning),
+    ("slurm.conf", ",ignore_prefer_validation", "", "preference", Warning),
+];
+
+#[test]
+fn a_site_whose_nodes_stay_on_gives_no_finding_unless_it_is_changed() {
+    let write = |directory: &Path, version: &str| {
+        let text = include_str!("../../examples/site.toml")
+            .replace("version = \"22.05\"", &format!("version = {version:?}"))
+            .replace(
+                "default = true",
+                "default = true\nafter_job = \"stay_on\"\nidle_seconds = 900\npreboot = true",
+            );
+        let site = Site::parse(&text, Path::new("site.toml")).unwrap();
+        for file in generate(&site, true) {
+            fs::write(directory.join(file.name), file.content).unwrap();
+        }
+    };
+    for version in ["22.05", "24.11"] {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), version);
+        let found = findings(directory.path(), version);
+        assert!(found.is_empty(), "{version}:\n{}", as_text(&found));
+    }
+    each(STAY_ON_MUTATIONS, &|directory| write(directory, "24.11"), "24.11");
+}
+
 #[test]
 fn each_change_gives_exactly_its_finding() {
-    for (file, from, to, rule, severity) in MUTATIONS {
+    each(MUTATIONS, &|directory| write_site(directory, "22.05"), "22.05");
+}
+
+fn each(mutations: &[Mutation], write: &dyn Fn(&Path), version: &str) {
+    for (file, from, to, rule, severity) in mutations {
         let directory = tempfile::tempdir().unwrap();
-        write_site(directory.path(), "22.05");
+        write(directory.path());
         let path = directory.path().join(file);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{from:?} is not in {file}:\n{text}");
         fs::write(&path, text.replacen(from, to, 1)).unwrap();
-        let found = findings(directory.path(), "22.05");
+        let found = findings(directory.path(), version);
         let rules: Vec<_> = found.iter().map(|finding| (finding.rule, finding.severity)).collect();
         assert_eq!(rules, [(*rule, *severity)], "{file}: {from:?} -> {to:?}\n{}", as_text(&found));
-        let one = &found[0];
+        let Some(one) = found.first() else { continue };
         assert!(!one.instead.is_empty() && !one.wrong.is_empty() && !one.setting.is_empty());
         if let Some(line) = one.line {
             let text = fs::read_to_string(&one.file).unwrap();

@@ -64,8 +64,16 @@ fn node_definitions_are_what_bootsrv_takes() {
     let mut table: toml::Table = toml::from_str(&text).unwrap();
     let nodes: Vec<protocol::api::NodeDefinition> =
         table.remove("node").unwrap().try_into().unwrap();
-    assert_eq!(nodes.len(), 4);
+    assert_eq!(nodes.len(), 8);
     assert_eq!(nodes[2].address, "10.1.1.0/16");
-    let protocol::api::PowerDefinition::Ipmi { address, .. } = &nodes[0].power;
+    let protocol::power::PowerDefinition::Ipmi { address, .. } = &nodes[0].power else { panic!() };
     assert_eq!(address, "c001-ipmi");
+    let shown: Vec<String> = nodes[4..].iter().map(|node| node.power.to_string()).collect();
+    let expected = [
+        "redfish https://r1-rf",
+        "redfish https://r2-rf",
+        "wake_on_lan 10.1.255.255",
+        "exec /usr/local/sbin/rack-power",
+    ];
+    assert_eq!(shown, expected);
 }

@@ -99,6 +99,51 @@ fn each_mistake_is_named_with_its_line() {
 }
 
 #[test]
+fn each_power_method_has_its_own_keys() {
+    for (from, to, expected) in [
+        ("cipher_suite = 3", "power = \"snmp\"", "unknown variant `snmp`"),
+        ("cipher_suite = 3", "power = \"exec\"", "power_program is missing: power = \"exec\""),
+        ("cipher_suite = 3", "power = \"exec\"", "controller is of no use with power = \"exec\""),
+        (
+            "controller_user = \"admin\"",
+            "",
+            "controller_user is missing: power = \"ipmi\" needs it",
+        ),
+        ("controller_user = \"admin\"", "controller_user = \"\"", "controller_user is empty"),
+        (
+            "cpus = 1",
+            "cpus = 1\npower = \"redfish\"",
+            "cipher_suite is of no use with power = \"redfish\"",
+        ),
+        ("cipher_suite = 3", "power_program = \"p\"", "power_program is not an absolute path"),
+        ("cipher_suite = 3", "wake_interface = \"a b\"", "wake_interface is not the name of"),
+    ] {
+        let message = refusal(from, to);
+        assert!(message.contains(expected), "{to}: {message}");
+    }
+}
+
+#[test]
+fn a_console_has_one_source() {
+    for (from, to, expected) in [
+        (
+            "cipher_suite = 3",
+            "console = \"sol\"",
+            "console and console_log are two ways to one console",
+        ),
+        ("cipher_suite = 3", "console = \"vga\"", "unknown variant `vga`"),
+        (
+            "cpus = 1",
+            "cpus = 1\npower = \"exec\"\nconsole = \"sol\"",
+            "console is of no use with power = \"exec\"",
+        ),
+    ] {
+        let message = refusal(from, to);
+        assert!(message.contains(expected), "{to}: {message}");
+    }
+}
+
+#[test]
 fn mistakes_about_application_images_are_named_with_their_line() {
     for (from, to, expected) in [
         ("mounts = [\"/home\"]", "mounts = [\"home\"]", "mounts is refused: mount \"home\""),

@@ -25,20 +25,20 @@ const PROGRESS_PAUSE: Duration = Duration::from_millis(500);
 const MEGABYTE: u64 = 1_000_000;
 
 /// Accepts unless bootsrv says that the choice is wrong or not allowed; answers with the choice,
-/// pinned as far as it can be now. The partition and the account are left open: SPANK offers neither
+/// pinned as far as it can be now, and with the features that its job is to prefer. The partition and the account are left open: SPANK offers neither
 /// before the job is submitted.
 pub(crate) fn check(
     mut options: JobOptions,
     process: &dyn Process,
     given: &Given,
-) -> Result<JobOptions, String> {
+) -> Result<(JobOptions, Vec<String>), String> {
     if let Some(ImageChoice::Reference(ImageReference::File(file))) = &mut options.image {
         file.digest = Some(send(file, process, given)?);
     }
     let mut request = CheckRequest { options, partition: None, account: None, credential: None };
     let unchecked = |request: CheckRequest, reason: &str| {
         process.note(&format!("{PREFIX} accepted without a check: {reason}"));
-        Ok(request.options)
+        Ok((request.options, Vec::new()))
     };
     let (config, client) = match client(CHECK_LIMIT, process, given) {
         Ok(both) => both,
@@ -54,8 +54,10 @@ pub(crate) fn check(
     }
     match client.check_options(&request) {
         // An older bootsrv answers with nothing.
-        Ok(checked) if checked.options == JobOptions::default() => Ok(request.options),
-        Ok(checked) => Ok(checked.options),
+        Ok(checked) if checked.options == JobOptions::default() => {
+            Ok((request.options, checked.prefer))
+        }
+        Ok(checked) => Ok((checked.options, checked.prefer)),
         Err(ClientError::Refused(refused))
             if matches!(refused.kind, ErrorKind::User | ErrorKind::Forbidden) =>
         {

@@ -2,7 +2,7 @@
 //! words stay in `ffi`; these are what the decisions are made with, and what tests stand in for.
 
 use crate::enter::TaskOf;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 
 /// Where Slurm has loaded the plugin.
@@ -57,6 +57,10 @@ pub(crate) trait Process {
     fn directory(&self) -> Option<PathBuf>;
     /// The command line, program first.
     fn arguments(&self) -> Vec<String>;
+    /// An option of srun, sbatch or salloc itself, by its long name; client contexts only.
+    fn slurm_option(&self, name: &CStr) -> Option<String>;
+    /// Sets it, as if it had been typed; `None`: as if it had not. Whether that could be done.
+    fn set_slurm_option(&self, name: &CStr, value: Option<&str>) -> bool;
     /// A line for those who typed `-v`.
     fn note(&self, text: &str);
     /// A line for all.

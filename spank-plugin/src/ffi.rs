@@ -1,4 +1,5 @@
-//! The C boundary: the symbols Slurm looks for, and the only unsafe code of the plugin.
+//! The C boundary: the symbols Slurm looks for, and the only unsafe code of the plugin besides
+//! `slurm_options`.
 //!
 //! The bindings and the handle are slurm-spank's; its `SPANK_PLUGIN!` macro is not used, because it
 //! owns the option callback. Only there can a wrong value be refused as srun refuses its own, and a
@@ -10,6 +11,7 @@
 use crate::context::{After, Command, Context, Job, Process, Source};
 use crate::enter::TaskOf;
 use crate::options::{Given, help};
+use crate::slurm_options;
 use protocol::job_options::OptionName;
 use slurm_spank::spank_sys::{
     ESPANK_SUCCESS, spank_get_item, spank_item_S_JOB_ARGV, spank_option, spank_option_register,
@@ -256,6 +258,14 @@ impl Process for ThisProcess {
 
     fn arguments(&self) -> Vec<String> {
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect()
+    }
+
+    fn slurm_option(&self, name: &CStr) -> Option<String> {
+        slurm_options::get(name)
+    }
+
+    fn set_slurm_option(&self, name: &CStr, value: Option<&str>) -> bool {
+        slurm_options::set(name, value)
     }
 
     fn note(&self, text: &str) {

@@ -15,6 +15,9 @@ mod launcher;
 mod options;
 #[cfg(test)]
 mod outside_tests;
+mod prefer;
+#[cfg(not(test))]
+mod slurm_options;
 mod step;
 mod submit;
 mod task;

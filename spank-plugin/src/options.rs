@@ -68,6 +68,8 @@ pub(crate) struct Given {
     pub(crate) no_entrypoint: bool,
     /// Whether these are the options of a heterogeneous job's second component or a later one.
     pub(crate) follows_component: bool,
+    /// What the job, or its component before, was made to prefer.
+    pub(crate) preferred: Option<String>,
     /// In a task's own process on the node: how its way into the image went.
     pub(crate) entry: Entry,
 }

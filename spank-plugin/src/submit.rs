@@ -3,6 +3,7 @@
 use crate::bootsrv;
 use crate::context::{After, Command, Job, Process};
 use crate::options::{Given, PREFIX, set};
+use crate::prefer;
 use protocol::job_env::JOB_INSIDE;
 use protocol::job_options::{JobOptions, OptionName, asks_for_list};
 use std::path::Path;
@@ -12,13 +13,14 @@ pub(crate) fn submit(
     command: Command,
     process: &dyn Process,
     job: &dyn Job,
-    given: &Given,
+    given: &mut Given,
 ) -> After {
-    let choice =
-        match choose(command, process, given).and_then(|choice| settle(choice, process, given)) {
-            Ok(choice) => choice,
-            Err(sentence) => return After::Refuse(sentence),
-        };
+    let settled = choose(command, process, given).and_then(|one| settle(one, process, given));
+    let (choice, features) = match settled {
+        Ok(settled) => settled,
+        Err(sentence) => return After::Refuse(sentence),
+    };
+    given.preferred = prefer::prefer(process, &features, given.preferred.as_deref());
     // A new job is inside of nothing.
     if process.variable(JOB_INSIDE).is_some() {
         process.set_variable(JOB_INSIDE, None);
@@ -66,10 +68,14 @@ fn choose(command: Command, process: &dyn Process, given: &Given) -> Result<JobO
     }
 }
 
-/// Sends what bootsrv needs of the user's files, and asks its opinion.
-fn settle(choice: JobOptions, process: &dyn Process, given: &Given) -> Result<JobOptions, String> {
+/// Sends what bootsrv needs of the user's files, and asks its opinion; also the features to prefer.
+fn settle(
+    choice: JobOptions,
+    process: &dyn Process,
+    given: &Given,
+) -> Result<(JobOptions, Vec<String>), String> {
     if choice == JobOptions::default() {
-        return Ok(choice);
+        return Ok((choice, Vec::new()));
     }
     bootsrv::check(choice, process, given)
 }

@@ -3,12 +3,14 @@
 use crate::context::{After, Command, Context, Job, Process, Source};
 use crate::enter::{Entry, TaskOf};
 use crate::options::{Given, help};
-use crate::{bootsrv, init, option, post_option, task_init, task_init_privileged, user_init};
+use crate::{
+    bootsrv, init, option, post_option, prefer, task_init, task_init_privileged, user_init,
+};
 use protocol::api::CatalogEntry;
 use protocol::job_options::OptionName;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 
 #[derive(Default)]
@@ -44,6 +46,13 @@ impl Process for Fake {
     }
     fn arguments(&self) -> Vec<String> {
         Vec::new()
+    }
+    fn slurm_option(&self, name: &CStr) -> Option<String> {
+        self.variable(&format!("--{}", name.to_str().unwrap()))
+    }
+    fn set_slurm_option(&self, name: &CStr, value: Option<&str>) -> bool {
+        self.set_variable(&format!("--{}", name.to_str().unwrap()), value);
+        true
     }
     fn warn(&self, text: &str) {
         self.note(text);
@@ -351,4 +360,34 @@ fn the_list_is_a_table_with_the_default_marked() {
          * 6.1-cloud  Debian's[31m\n\
          \x20 thp-off\n"
     );
+}
+
+#[test]
+fn a_component_does_not_inherit_the_preference_of_the_one_before() {
+    let features = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    let fake = Fake::with(&[("--constraint", "gpu")]);
+    let first = prefer::prefer(&fake, &features(&["bmc_1"]), None);
+    assert_eq!(first.as_deref(), Some("gpu&(bmc_1)"));
+    // Slurm hands both on; this one has another constraint, and nothing to prefer.
+    fake.set_variable("--constraint", Some("ib|gpu"));
+    assert_eq!(prefer::prefer(&fake, &[], first.as_deref()), None);
+    assert_eq!(fake.variable("--prefer"), None);
+
+    for options in [
+        [("--nodes", "2"), ("--ntasks", "2")],
+        [("--nodes", "1-0"), ("--ntasks", "4")],
+        [("--nodes", "1"), ("--nodelist", "n1")],
+        [("--nodes", "1"), ("--reservation", "r")],
+    ] {
+        let preferred = prefer::prefer(&Fake::with(&options), &features(&["bmc_1"]), None);
+        assert_eq!(preferred, None, "{options:?}: Slurm might hold it");
+    }
+    for options in [[("--nodes", "1-0"), ("--ntasks", "1")], [("--nodes", "1"), ("--ntasks", "4")]]
+    {
+        let preferred = prefer::prefer(&Fake::with(&options), &features(&["bmc_1"]), None);
+        assert_eq!(preferred.as_deref(), Some("bmc_1"), "{options:?}");
+    }
+    let fake = Fake::with(&[("--prefer", "mine")]);
+    assert_eq!(prefer::prefer(&fake, &features(&["bmc_1"]), None), None);
+    assert_eq!(fake.variable("--prefer").as_deref(), Some("mine"), "the user's own stays");
 }

@@ -1,10 +1,11 @@
-//! The figures of a boot and of an image, measured on a virtual cluster of its own: `vcluster-bench boot`
-//! and `vcluster-bench image`, which `cargo xtask bench` builds and runs. Ratios compare things measured
+//! The figures of a boot, of the ways around it and of an image, measured on a virtual cluster of its own:
+//! `vcluster-bench boot`, `deploy` and `image`, which `cargo xtask bench` builds and runs. Ratios compare things measured
 //! in the same run.
 
 mod boot;
 mod cost;
 mod crowd;
+mod deploy;
 mod enter;
 mod figure;
 mod formats;
@@ -77,6 +78,36 @@ enum What {
         #[arg(long, default_value = DIR)]
         dir: PathBuf,
     },
+    /// How a node comes to a job where nodes stay on: from off, by kexec, as it is
+    ///
+    /// All ways in each repeat, one after the other on the same node, by two profiles of one kernel.
+    ///
+    /// sbatch            the command is started; until slurmctld logs that the job's configuration is
+    ///                   complete: it launches it then
+    /// order → jump      bootsrv asks the running node's agent; the agent is about to leave its kernel:
+    ///                   kernel and initrd fetched and checked, everything ended
+    /// power on → first  the node's QEMU process starts; the terminal reset of the kernel's start code
+    /// instruction
+    /// simulated         the machine stands still for 90 s before its own firmware begins; every figure is
+    /// firmware          of simulated nodes
+    #[command(verbatim_doc_comment)]
+    Deploy {
+        /// How often each is measured; the median counts.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+        repeats: u32,
+        /// How many nodes boot at once while controllers ignore one power command in ten.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+        nodes: u8,
+        /// Leave the boots with a server's firmware out: they take minutes.
+        #[arg(long)]
+        quick: bool,
+        /// Print one JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// The run directory; removed at the end.
+        #[arg(long, default_value = DIR)]
+        dir: PathBuf,
+    },
     /// How long it takes from a registry to an image that nodes can have, and what a task pays to enter it
     ///
     /// Images of real packages' files (500 MB, 2 GB, and the first with a layer more) in a registry on the
@@ -115,6 +146,9 @@ fn main() -> ExitCode {
         What::Boot { repeats, nodes, kernel, hook_runs, json, dir } => {
             (run(&Wanted { repeats, nodes, kernel, hook_runs, dir }), json)
         }
+        What::Deploy { repeats, nodes, quick, json, dir } => {
+            (run_deploy(repeats, nodes, quick, &dir), json)
+        }
         What::Image { repeats, sizes, formats, json, dir } => {
             (run_image(repeats, &sizes, formats, &dir), json)
         }
@@ -145,7 +179,8 @@ struct Wanted {
 
 fn run(wanted: &Wanted) -> Result<Measured> {
     let most = wanted.nodes.iter().copied().max().unwrap_or(1);
-    on_cluster(&wanted.dir, most, |cluster, assets, say| {
+    let options = Options { nodes: most, ..Options::default() };
+    on_cluster(&wanted.dir, options, |cluster, assets, say| {
         let programs = Options::default().program_dir;
         measure(cluster, assets, &programs, wanted, say)
     })
@@ -154,10 +189,11 @@ fn run(wanted: &Wanted) -> Result<Measured> {
 /// Brings a cluster of its own up, measures, and removes it.
 fn on_cluster(
     dir: &Path,
-    nodes: u8,
+    options: Options,
     measure: impl FnOnce(&Cluster, &Assets, &dyn Fn(&str)) -> Result<Measured>,
 ) -> Result<Measured> {
-    let options = Options { dir: dir.to_owned(), nodes, fresh: true, ..Options::default() };
+    let options = Options { dir: dir.to_owned(), fresh: true, ..options };
+    let nodes = options.nodes;
     let assets = Assets::beside(&options.program_dir);
     let before = load();
     let start = Instant::now();
@@ -172,8 +208,26 @@ fn on_cluster(
     Ok(measured)
 }
 
+fn run_deploy(repeats: u32, nodes: u8, quick: bool, dir: &Path) -> Result<Measured> {
+    let idle_seconds = Some(deploy::IDLE_SECONDS);
+    let defaults = Options::default();
+    let firmware_seconds =
+        if quick { defaults.firmware_seconds } else { deploy::FIRMWARE_SECONDS_MAX };
+    let options = Options { nodes, idle_seconds, firmware_seconds, ..defaults };
+    on_cluster(dir, options, |cluster, _, say| {
+        let mut goals = deploy::one_node(cluster, repeats, say)?;
+        if !quick {
+            goals.extend(deploy::server_firmware(cluster, repeats, say)?);
+        }
+        if nodes > 1 {
+            goals.extend(deploy::many_nodes(cluster, repeats, say)?);
+        }
+        Ok(Measured { goals, ..Measured::default() })
+    })
+}
+
 fn run_image(repeats: u32, sizes: &[String], formats: bool, dir: &Path) -> Result<Measured> {
-    on_cluster(dir, 1, |cluster, assets, say| {
+    on_cluster(dir, Options { nodes: 1, ..Options::default() }, |cluster, assets, say| {
         say("pushing the images");
         let bench = image::Bench::start(cluster, &assets.directory.join("bench"), sizes)?;
         let mut goals = Vec::new();

@@ -152,12 +152,12 @@ impl<'a> Case<'a> {
     }
 
     /// Runs `body` with a file of the site changed, seen from the run directory, as an admin would.
-    pub(crate) fn with_changed(
+    pub(crate) fn with_changed<T>(
         &self,
         file: &str,
         change: impl FnOnce(&str) -> String,
-        body: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+        body: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let path = self.cluster.dir().join(file);
         let before = fs::read_to_string(&path).with_context(|| file.to_owned())?;
         let after = change(&before);
@@ -182,13 +182,39 @@ impl<'a> Case<'a> {
         self.cluster.nodes().nth(number - 1).context("the cluster has fewer nodes")
     }
 
-    /// Ends what a case left: its jobs, its faults, its drains; then every node must be off.
+    /// Ends what a case left: its jobs, its faults, its drains; then every node must be off, and
+    /// nothing may be left over.
     pub(crate) fn tidy(&self) -> Result<()> {
         self.cluster.check(&["scancel", &format!("--partition={PARTITION}")])?;
         for node in self.cluster.nodes() {
             self.cluster.fault(node, Fault::None)?;
+            self.cluster.check(&["ip", "link", "set", &node.tap(), "up"])?;
         }
         self.wait_all_off()?;
+        // Before the drains are ended: those that bootsrv knows as its own are forgotten.
+        let all = format!("n[1-{}]", self.cluster.nodes().count());
+        check(bmc(self.cluster, &["node", "clear", &all])?)?;
+        self.wait_allocatable()?;
+        self.wait_silence_forgotten()?;
+        self.wait_allocatable()?;
+        self.nothing_is_left()
+    }
+
+    /// Waits until Slurm does not hold against any free node that it was silent while it booted: 22.05
+    /// gives such a node to no job any more once it is reconfigured. bootsrv sees to it.
+    pub(crate) fn wait_silence_forgotten(&self) -> Result<()> {
+        let shown = || self.cluster.check(&["scontrol", "show", "node", "-o"]);
+        let is_silent = |line: &&str| line.contains("State=IDLE+POWERED_DOWN+NOT_RESPONDING ");
+        wait_until(Duration::from_secs(120), "no node that is free is not responding", || {
+            Ok(!shown()?.lines().any(|line| is_silent(&line)))
+        })
+        .with_context(|| {
+            let of = shown().unwrap_or_default();
+            format!("{:?}", of.lines().filter(is_silent).collect::<Vec<_>>())
+        })
+    }
+
+    pub(crate) fn wait_allocatable(&self) -> Result<()> {
         // A drain of ours is made again after Slurm's power-down: end it whenever it shows.
         let limit = Duration::from_secs(90);
         wait_until(limit, "all nodes are allocatable", || {
@@ -206,6 +232,43 @@ impl<'a> Case<'a> {
             Ok(all)
         })
         .with_context(|| self.cluster.check(&["sinfo", "-N", "-l"]).unwrap_or_default())
+    }
+
+    /// No job waits or runs, no deployment has a node, and no node needs an admin. The comparison that
+    /// `bmc doctor` shows is made each 15 s.
+    fn nothing_is_left(&self) -> Result<()> {
+        let queue = || self.cluster.check(&["squeue", "--noheader", "--all"]);
+        let limit = Duration::from_secs(45);
+        wait_until(limit, "no job is left", || Ok(queue()?.is_empty()))
+            .with_context(|| queue().unwrap_or_default())?;
+        let holding = || -> Result<Vec<Value>> {
+            let jobs = self.json(&["status", "--all"])?;
+            let nodes = jobs.as_array().into_iter().flatten().filter_map(|job| job.get("nodes"));
+            let has_node = |one: &&Value| {
+                let state = one.get("state").and_then(Value::as_str);
+                !matches!(state, Some("settling" | "released"))
+            };
+            let nodes = nodes.filter_map(Value::as_array).flatten();
+            Ok(nodes.filter(has_node).cloned().collect())
+        };
+        wait_until(limit, "no deployment of a job has a node", || Ok(holding()?.is_empty()))
+            .with_context(|| format!("{:?}", holding()))?;
+        wait_until(limit, "no node needs an admin", || Ok(self.needs_admin()?.is_empty()))
+            .with_context(|| format!("{:?}", self.needs_admin()))
+    }
+
+    /// What `bmc doctor` has about nodes that an admin has to mend.
+    fn needs_admin(&self) -> Result<Vec<Value>> {
+        let output = bmc(self.cluster, &["doctor", "--json"])?;
+        // 1: something needs an admin, a node or anything else.
+        ensure!(matches!(output.status.code(), Some(0 | 1)), "bmc doctor: {}", output.status);
+        let doctor: Value = serde_json::from_slice(&output.stdout)?;
+        let is_admins = |one: &&Value| {
+            one.get("mended_by").is_some_and(|by| by == "admin")
+                && one.get("node").is_some_and(Value::is_string)
+        };
+        let findings = doctor.get("findings").and_then(Value::as_array);
+        Ok(findings.into_iter().flatten().filter(is_admins).cloned().collect())
     }
 }
 

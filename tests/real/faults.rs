@@ -82,7 +82,7 @@ pub(crate) fn damaged_artifact_is_refused(case: &Case<'_>) -> Result<()> {
 }
 
 /// Flips one bit in the middle of a file; a second time puts it right again.
-fn flip_a_bit(path: &Path) -> Result<()> {
+pub(crate) fn flip_a_bit(path: &Path) -> Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let middle = file.metadata()?.len() / 2;
     let mut byte = [0];

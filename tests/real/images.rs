@@ -119,7 +119,7 @@ pub(crate) fn an_image_says_how_it_is_run(case: &Case<'_>) -> Result<()> {
     case.wait(job, "COMPLETED", BOOT_SECONDS)?;
     let printed = case.output(job);
     ensure_contains(&printed, "image /home/alice /bin:/image/bin")?;
-    ensure_contains(&printed, "\n/work\nmarker\n2001\n")?;
+    ensure_contains(&printed, "\n/place\nmarker\n2001\n")?;
     let (_, of_step) = printed.split_once("job /home/alice /bin:/image/bin").context("no step")?;
     ensure_contains(of_step, "\n/home/alice\n")?;
     let printed = check(entered.wait_with_output()?)?;

@@ -6,6 +6,7 @@
 
 mod case;
 mod choices;
+mod console;
 mod down;
 mod energy;
 mod faults;
@@ -25,18 +26,34 @@ mod kernels;
 mod limit;
 mod limits;
 mod lost;
+mod matrix_cancel;
+mod matrix_damaged;
+mod matrix_failover;
+mod matrix_kept;
+mod matrix_means;
+mod matrix_power;
+mod matrix_register;
+mod matrix_rumours;
+mod matrix_silence;
+mod matrix_slurmctld;
+mod matrix_store;
 mod once;
 mod outages;
 mod parts;
+mod power_methods;
+mod quarantine;
 mod requeue;
 mod restarts;
+mod scheduler;
 mod search;
 mod secrets;
 mod site;
+mod stand_in;
 mod strangers;
 mod syslog;
 mod undone;
 mod views;
+mod warm;
 mod web;
 
 use anyhow::{Context, Result};
@@ -53,6 +70,7 @@ type Test = fn(&Case) -> Result<()>;
 /// Name and what it proves, in the order they run.
 const CASES: &[(&str, Test)] = &[
     ("slurm_conf_check_is_content", site::slurm_conf_check_is_content),
+    ("the_stand_in_prints_as_slurm_does", stand_in::the_stand_in_prints_as_slurm_does),
     ("choices_are_listed", views::choices_are_listed),
     ("two_kernels", jobs::two_kernels),
     ("other_release", jobs::other_release),
@@ -67,12 +85,20 @@ const CASES: &[(&str, Test)] = &[
     ("requeued_job_boots_its_kernel_again", requeue::requeued_job_boots_its_kernel_again),
     ("requeued_while_booting", requeue::requeued_while_booting),
     ("preempted_job_boots_again", requeue::preempted_job_boots_again),
+    ("matrix_lost_under_their_jobs", matrix_silence::lost_under_their_jobs),
     ("salloc_boots_and_its_steps_stay", choices::salloc_boots_and_its_steps_stay),
     ("command_line_over_script", choices::command_line_over_script_over_environment),
     ("site_scripts_are_chained", hooks::site_scripts_are_chained),
     ("power_up_reboot_power_down", idle::power_up_reboot_power_down),
+    ("one_job_over_all_power_methods", power_methods::one_job_over_all_power_methods),
+    ("one_job_by_amt_outlet_and_program", power_methods::one_job_by_amt_outlet_and_program),
+    ("outlet_is_the_last_resort", power_methods::an_outlet_is_the_last_resort),
     ("canary_nodes_try_a_new_default", idle::canary_nodes_try_a_new_default),
     ("kernel_in_use_is_not_removed", hub::kernel_in_use_is_not_removed),
+    ("nodes_stay_on_for_the_next_job", warm::nodes_stay_on_for_the_next_job),
+    ("jobs_go_where_their_kernel_runs", scheduler::jobs_go_where_their_kernel_runs),
+    ("a_node_boots_ahead_of_its_job", scheduler::a_node_boots_ahead_of_its_job),
+    ("matrix_kept_nodes_die", matrix_kept::kept_nodes_die),
     ("settings_are_effective", jobs::settings_are_effective),
     ("unknown_kernel_is_refused", limits::unknown_kernel_is_refused),
     ("forbidden_kernel_is_refused_twice", limits::forbidden_kernel_is_refused_twice),
@@ -86,7 +112,10 @@ const CASES: &[(&str, Test)] = &[
     ("a_boot_is_given_once", once::a_boot_is_given_once),
     ("damaged_artifact_is_refused", faults::damaged_artifact_is_refused),
     ("bad_nodes_are_drained_and_the_job_goes_on", faults::bad_nodes_are_drained),
+    ("console_of_a_failed_boot", console::a_failed_boot_is_explained),
     ("all_nodes_bad_holds_the_job", faults::all_nodes_bad_holds_the_job),
+    ("failed_node_is_cleared", quarantine::failed_node_is_cleared),
+    ("clearing_spares_an_admins_drain", quarantine::clearing_spares_an_admins_drain),
     ("bootsrv_is_killed_while_booting", restarts::bootsrv_is_killed_while_booting),
     ("bootsrv_is_away_while_the_kernel_loads", outages::bootsrv_is_away_while_the_kernel_loads),
     ("bootsrv_is_away_while_the_agent_starts", outages::bootsrv_is_away_while_the_agent_starts),
@@ -96,6 +125,19 @@ const CASES: &[(&str, Test)] = &[
     ("log_goes_to_syslog", syslog::log_goes_to_syslog),
     ("lost_words_are_made_good", lost::lost_words_are_made_good),
     ("node_is_reset_in_use", lost::node_is_reset_in_use),
+    ("matrix_bad_controllers", matrix_power::bad_controllers),
+    ("matrix_silent_while_booting", matrix_silence::silent_while_booting),
+    ("matrix_booted_but_wrong", matrix_register::booted_but_wrong),
+    ("matrix_cancelled_at_each_stage", matrix_cancel::cancelled_at_each_stage),
+    ("matrix_slurmctld_is_killed", matrix_slurmctld::slurmctld_is_killed_at_each_stage),
+    ("matrix_prolog_is_killed", matrix_slurmctld::prolog_is_killed),
+    ("matrix_slurmctld_fails_over", matrix_failover::slurmctld_fails_over),
+    ("matrix_resume_timeout_is_too_short", matrix_slurmctld::resume_timeout_is_too_short),
+    ("matrix_seem_dead_and_are_not", matrix_rumours::seem_dead_and_are_not),
+    ("matrix_damaged_on_the_way", matrix_damaged::damaged_on_the_way),
+    ("matrix_store_is_locked", matrix_store::store_is_locked),
+    ("matrix_disk_is_full", matrix_store::disk_is_full),
+    ("matrix_damaged_store", matrix_store::damaged_store_is_refused),
     ("three_images_on_two_kernels", images::three_images_on_two_kernels),
     ("image_script_runs_inside", images::a_script_runs_inside),
     ("image_terminal", images::a_terminal_inside),

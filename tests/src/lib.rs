@@ -9,3 +9,4 @@ pub mod floor;
 pub mod power;
 pub mod process;
 pub mod product;
+pub mod simulated;

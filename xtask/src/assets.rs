@@ -1,5 +1,5 @@
-//! What the virtual cluster boots and pulls: three Debian kernels, a node image and container images,
-//! fetched or built once and kept below `target/assets`.
+//! What the virtual cluster boots, pulls and runs: three Debian kernels, a node image, container images
+//! and a Python environment, fetched or built once and kept below `target/assets`.
 
 use crate::build;
 use crate::run::{output, root, run};
@@ -33,7 +33,26 @@ pub(crate) fn prepare() -> Result<()> {
         }
     }
     node_image()?;
-    container_images()
+    container_images()?;
+    python()
+}
+
+/// The Python packages of the cluster's Redfish service and of a controller with cipher suite 17, in an
+/// environment of their own.
+fn python() -> Result<()> {
+    let requirements = "tests/requirements.txt";
+    let maker =
+        contents([requirements.to_owned(), "bootsrv/redfish/tests/requirements.txt".to_owned()])?;
+    made_by(&directory().join("python"), &maker, |partial| {
+        run(
+            "python3",
+            ["-m", "venv", "--clear"].map(OsStr::new).into_iter().chain([partial.as_os_str()]),
+        )?;
+        // The environment is moved to its place: its scripts would not find it, its interpreter does.
+        let python = partial.join("bin/python");
+        let words = ["-m", "pip", "install", "--quiet", "--requirement", requirements];
+        run(&python.to_string_lossy(), words)
+    })
 }
 
 /// In the node image beside what every node image has: what Slurm's mpi/pmix loads.

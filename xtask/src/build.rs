@@ -23,10 +23,12 @@ pub(crate) fn static_program(name: &str) -> PathBuf {
 
 /// Builds everything but the agent, then what is static.
 pub(crate) fn run_all() -> Result<()> {
-    run(
-        "cargo",
-        ["build", "--release", "--workspace", "--exclude", "xtask", "--exclude", "node-agent"],
-    )?;
+    let build =
+        ["build", "--release", "--workspace", "--exclude", "xtask", "--exclude", "node-agent"];
+    run("cargo", build)?;
+    // Alone, so that bootsrv is built without the simulated controller; beside the same packages, so
+    // that what both use is built once.
+    run("cargo", build.into_iter().chain(["--features", "amt/fake", "--bin", "amt-fake"]))?;
     for name in STATIC {
         run_with(
             "cargo",

@@ -4,8 +4,10 @@ mod assets;
 mod bench;
 mod build;
 mod demo;
+mod proofs;
 mod run;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 
@@ -48,6 +50,16 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The failure matrix three times in a row on the virtual cluster, and then a thousand simulated nodes
+    /// with random faults against the real bootsrv; --quick: a minute's worth of the latter.
+    Soak {
+        /// The sample that `test` has too.
+        #[arg(long)]
+        quick: bool,
+        /// Repeats a run's faults; each run prints its seed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Install the packages that building and testing need (Debian 12, as root).
     Setup,
     /// Build the programs and fetch kernels and the node image for the virtual cluster.
@@ -73,6 +85,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Test { fast: false, only } => test::all(&only),
         Verb::Cluster { arguments } => demo::cluster(&arguments),
         Verb::Bench { arguments } => bench::run(&arguments),
+        Verb::Soak { quick, seed } => soak::run(quick, seed),
         Verb::Setup => setup::run(),
         Verb::Build => demo::prepare(),
         Verb::Tidy => tidy::run(),

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 
 /// Package and what it is for.
-const PACKAGES: [(&str, &str); 39] = [
+const PACKAGES: [(&str, &str); 46] = [
     ("build-essential", "C libraries inside crates"),
     ("clang", "bindings to Slurm's header"),
     ("libclang-dev", "bindings to Slurm's header"),
@@ -25,6 +25,7 @@ const PACKAGES: [(&str, &str); 39] = [
     ("seabios", "virtual cluster: firmware"),
     ("dnsmasq-base", "virtual cluster: DHCP"),
     ("iproute2", "virtual cluster: networks"),
+    ("iptables", "tests: a node that cannot reach bootsrv"),
     ("mmdebstrap", "the node image, and the roots of test images"),
     ("squashfs-tools", "the node image and module trees"),
     ("squashfs-tools-ng", "layers, and images that are a squashfs or SIF file"),
@@ -39,6 +40,12 @@ const PACKAGES: [(&str, &str); 39] = [
     ("attr", "test images: extended attributes"),
     ("libcap2-bin", "test images: file capabilities"),
     ("erofs-utils", "bench image: the other format"),
+    ("python3", "tests and virtual cluster: controllers that speak other protocols than IPMI"),
+    ("python3-venv", "tests and virtual cluster: their packages"),
+    ("snmpd", "tests and virtual cluster: the power distribution unit"),
+    ("snmp", "tests and virtual cluster: the second opinion on it"),
+    ("etherwake", "tests and virtual cluster: magic packets of others"),
+    ("wakeonlan", "tests: magic packets of others"),
     ("kmod", "module trees"),
     ("cpio", "tests look into initrds"),
     ("zstd", "tests look into initrds"),
@@ -49,7 +56,7 @@ const PACKAGES: [(&str, &str); 39] = [
 
 /// Packages of which we want the program and not the daemon, which Debian starts at once where systemd
 /// runs; name of the package and of the unit.
-const DAEMONS: [&str; 4] = ["docker-registry", "nfs-ganesha", "slurmctld", "munge"];
+const DAEMONS: [&str; 5] = ["docker-registry", "nfs-ganesha", "slurmctld", "munge", "snmpd"];
 
 /// Installs what is missing; does nothing when nothing is.
 pub(crate) fn run() -> Result<()> {

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the rings of proof, cheapest first.
 
 use crate::run::run;
-use crate::{build, demo, setup, tidy};
+use crate::{build, demo, setup, soak, tidy};
 use anyhow::Result;
 
 /// Unit tests, lints and tidy.
@@ -13,11 +13,14 @@ pub(crate) fn fast() -> Result<()> {
     run("cargo", ["test", "--workspace", "--quiet"])
 }
 
-/// Everything: the fast ring, then the real parts on the virtual cluster.
+/// Everything: the fast ring, then many simulated nodes, then the real parts on the virtual cluster.
 pub(crate) fn all(only: &[String]) -> Result<()> {
     if only.is_empty() {
         fast()?;
     }
     demo::prepare()?;
+    if only.is_empty() {
+        soak::sample()?;
+    }
     run(&build::programs().join("vcluster-test").to_string_lossy(), only)
 }

@@ -1,5 +1,6 @@
 //! The repository's own rules, as a test.
 
+use crate::proofs::Names;
 use crate::run::{output, root};
 use anyhow::{Context, Result, bail};
 use ignore::WalkBuilder;
@@ -19,7 +20,7 @@ const UNSAFE: [&str; 5] = [
 
 /// Checks every rule and prints all that is broken, not the first only.
 pub(crate) fn run() -> Result<()> {
-    let mut broken = Vec::new();
+    let (mut broken, mut proofs) = (Vec::new(), Names::default());
     // By the tree, not by git: an unpacked release has no repository. /target is in .gitignore.
     let tree = WalkBuilder::new(root())
         .hidden(false)
@@ -33,10 +34,13 @@ pub(crate) fn run() -> Result<()> {
             continue;
         }
         let text = std::fs::read(&path).with_context(|| format!("reading {file}"))?;
-        check_file(&file, &String::from_utf8_lossy(&text), &mut broken);
+        let text = String::from_utf8_lossy(&text);
+        check_file(&file, &text, &mut broken);
+        proofs.note(&file, &text);
     }
     check_edges(&mut broken)?;
     check_adr_index(&mut broken)?;
+    proofs.check(&mut broken)?;
     if broken.is_empty() {
         return Ok(());
     }
@@ -69,22 +73,42 @@ fn check_file(file: &str, text: &str, broken: &mut Vec<String>) {
 }
 
 /// Which of our crates each of our crates may use (ARCHITECTURE.md).
-const EDGES: [(&str, &[&str]); 18] = [
+const EDGES: [(&str, &[&str]); 23] = [
     ("protocol", &[]),
     ("munge", &[]),
     ("energy", &["protocol"]),
     ("ipmi", &[]),
+    ("pinned-tls", &[]),
+    ("amt", &["pinned-tls"]),
+    ("wake", &["protocol"]),
+    ("pdu", &[]),
+    ("redfish", &["pinned-tls"]),
     ("artifacts", &["protocol"]),
     ("bootsrv-client", &["protocol", "munge"]),
     ("images", &["protocol", "artifacts"]),
-    ("bootsrv", &["protocol", "munge", "ipmi", "artifacts", "images", "energy"]),
+    (
+        "bootsrv",
+        &[
+            "protocol",
+            "munge",
+            "pinned-tls",
+            "ipmi",
+            "redfish",
+            "amt",
+            "wake",
+            "pdu",
+            "artifacts",
+            "images",
+            "energy",
+        ],
+    ),
     ("spank-plugin", &["protocol", "bootsrv-client"]),
     ("prolog", &["protocol", "bootsrv-client"]),
     ("epilog", &["protocol", "bootsrv-client"]),
-    ("node-agent", &["protocol"]),
+    ("node-agent", &["protocol", "pinned-tls"]),
     ("bmc", &["protocol", "bootsrv-client", "artifacts"]),
     ("slurm-conf", &["protocol"]),
-    ("tests", &["protocol"]),
+    ("tests", &["protocol", "pinned-tls", "wake", "bootsrv-client", "ipmi"]),
     ("dcmi-module", &[]),
     ("probe", &[]),
     ("xtask", &[]),

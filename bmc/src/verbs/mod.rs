@@ -2,6 +2,7 @@
 //! the answer, so that tests compare whole texts.
 
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod energy;
 pub(crate) mod image;
 mod image_build;
@@ -10,6 +11,7 @@ pub(crate) mod kernel;
 mod kernel_parts;
 pub(crate) mod man;
 pub(crate) mod node;
+mod node_clear;
 mod node_console;
 mod node_file;
 mod preparation;

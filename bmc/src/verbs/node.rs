@@ -1,11 +1,12 @@
 //! `bmc node`: the machines, for administrators; everybody may look.
 
-use super::{node_console, node_file};
+use super::{node_clear, node_console, node_file};
 use crate::cli::{NodeVerb, PowerArgs, PowerWord};
 use crate::failure::refused;
 use crate::output;
 use crate::server::Server;
-use crate::table::{Table, UNKNOWN, fields};
+use crate::table::{Table, UNKNOWN, fields, time};
+use jiff::tz::TimeZone;
 use protocol::api::{Maintenance, NodeView, PowerAction};
 use protocol::job_options::JobOptions;
 use protocol::names::{ImageName, KernelName, NodeName};
@@ -20,8 +21,11 @@ pub(crate) fn run(verb: NodeVerb, server: &dyn Server) -> anyhow::Result<String>
             let names: Vec<NodeName> = nodes.into_iter().map(|node| node.name).collect();
             Ok(format!("{} node(s) imported: {}\n", names.len(), node_list::compress(&names)))
         }
-        NodeVerb::List(args) => output::show(args.json, &server.nodes()?, |all| list(all)),
-        NodeVerb::Show { name, json } => output::show(json.json, &server.node(&name)?, show),
+        NodeVerb::List(args) => output::show(args.json, &server.nodes()?, |all| list(all, &zone())),
+        NodeVerb::Show { name, json } => {
+            output::show(json.json, &server.node(&name)?, |view| show(view, &zone()))
+        }
+        NodeVerb::Clear(args) => node_clear::run(args, server),
         NodeVerb::Power(args) => power(&args, server),
         NodeVerb::Console { name, follow } => node_console::run(&name, follow, server),
         NodeVerb::Boot { name, kernel, image } => boot(&name, kernel, image, server),
@@ -85,27 +89,40 @@ fn maintenance(
     })
 }
 
-fn list(nodes: &[NodeView]) -> String {
+/// The reader's time zone; UTC where this machine does not say.
+fn zone() -> TimeZone {
+    TimeZone::system()
+}
+
+/// When and why a node failed last.
+fn failure(view: &NodeView, zone: &TimeZone) -> Option<String> {
+    let why = view.last_failure.as_ref()?;
+    let at = view.last_failure_unix_ns.map(|at| format!("{}: ", time(at, zone)));
+    Some(at.unwrap_or_default() + why)
+}
+
+fn list(nodes: &[NodeView], zone: &TimeZone) -> String {
     if nodes.is_empty() {
         return "no node is defined yet: see `bmc node import --help`\n".to_owned();
     }
-    let mut table = Table::new(["NAME", "POWER", ">WATTS", "STATE", ">JOB", "NOTE"]);
+    let mut table = Table::new(["NAME", "POWER", ">WATTS", "STATE", ">JOB", ">STRIKES", "NOTE"]);
     for view in nodes {
         let maintenance = view.maintenance.as_ref().map(|why| format!("maintenance: {why}"));
-        let failure = view.last_failure.as_ref().map(|why| format!("last boot failed: {why}"));
+        let failure = failure(view, zone).map(|failure| format!("failed {failure}"));
         table.row([
             view.name.as_str(),
             &view.power,
             &view.watts.map_or_else(|| "-".to_owned(), |watts| watts.to_string()),
             &view.state,
             &view.job.map_or_else(|| "-".to_owned(), |job| job.to_string()),
+            &view.strikes.to_string(),
             &maintenance.or(failure).unwrap_or_default(),
         ]);
     }
     table.text()
 }
 
-fn show(view: &NodeView) -> String {
+fn show(view: &NodeView, zone: &TimeZone) -> String {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     fields(&[
         ("name", view.name.to_string()),
@@ -117,7 +134,8 @@ fn show(view: &NodeView) -> String {
         ("state", view.state.clone()),
         ("job", view.job.map_or_else(String::new, |job| job.to_string())),
         ("maintenance", or_empty(&view.maintenance)),
-        ("last failure", or_empty(&view.last_failure)),
+        ("strikes", view.strikes.to_string()),
+        ("last failure", failure(view, zone).unwrap_or_default()),
     ])
 }
 
@@ -137,7 +155,9 @@ mod tests {
             state: "running".into(),
             job: Some(JobId(42)),
             maintenance: None,
+            strikes: 2,
             last_failure: Some("no agent within 300 s".into()),
+            last_failure_unix_ns: Some(1_795_288_102_900_000_000),
         }
     }
 
@@ -155,12 +175,12 @@ mod tests {
     #[test]
     fn a_list_shows_maintenance_before_an_old_failure() {
         let expected = "\
-NAME  POWER  WATTS  STATE    JOB  NOTE
-n1    on       107  running   42  last boot failed: no agent within 300 s
-n2    off        -  idle       -  maintenance: fan 3
+NAME  POWER  WATTS  STATE    JOB  STRIKES  NOTE
+n1    on       107  running   42        2  failed 2026-11-21 19:08:22: no agent within 300 s
+n2    off        -  idle       -        2  maintenance: fan 3
 ";
-        assert_eq!(list(&[view("n1"), idle("n2")]), expected);
-        assert!(list(&[]).contains("bmc node import"));
+        assert_eq!(list(&[view("n1"), idle("n2")], &TimeZone::UTC), expected);
+        assert!(list(&[], &TimeZone::UTC).contains("bmc node import"));
     }
 
     #[test]
@@ -175,9 +195,10 @@ watts         unknown
 state         idle
 job           -
 maintenance   fan 3
-last failure  no agent within 300 s
+strikes       2
+last failure  2026-11-21 19:08:22: no agent within 300 s
 ";
-        assert_eq!(show(&idle("n2")), expected);
+        assert_eq!(show(&idle("n2"), &TimeZone::UTC), expected);
     }
 
     #[test]

@@ -20,31 +20,37 @@ pub(crate) fn run(name: &NodeName, follow: bool, server: &dyn Server) -> anyhow:
     loop {
         std::thread::sleep(FOLLOW_PERIOD);
         let newest = shown(&server.console(name)?, output::is_terminal());
-        output::print(news(&known, &newest))?;
+        output::print(&news(&known, &newest))?;
         known = newest;
     }
 }
 
-/// A console's text; on a terminal without what the terminal would obey.
+/// A console's text; on a terminal without what the terminal would obey. bootsrv sends none of that.
 fn shown(text: &str, on_terminal: bool) -> String {
     let harmless = |c: &char| matches!(c, '\n' | '\t') || !c.is_control();
     if on_terminal { text.chars().filter(harmless).collect() } else { text.to_owned() }
 }
 
 /// What `newest` has beyond `known`: both are windows on the end of one growing text. If they have
-/// nothing in common, all of it is news (the log was cut, or more than a window was added).
-fn news<'a>(known: &str, newest: &'a str) -> &'a str {
+/// nothing in common, all of it is news (another boot, or more than a window was added).
+fn news(known: &str, newest: &str) -> String {
     if let Some(added) = newest.strip_prefix(known) {
-        return added;
+        return added.to_owned();
     }
-    let mut from = known.len().saturating_sub(ANCHOR_BYTES);
-    while !known.is_char_boundary(from) {
+    // The line that had no end may have been written over.
+    let (done, open) = known.rfind('\n').map_or(("", known), |at| known.split_at(at + 1));
+    let mut from = done.len().saturating_sub(ANCHOR_BYTES);
+    while !done.is_char_boundary(from) {
         from = from.saturating_add(1);
     }
-    let anchor = known.get(from..).unwrap_or_default();
-    match newest.rfind(anchor) {
+    let anchor = done.get(from..).unwrap_or_default();
+    let added = match newest.rfind(anchor) {
         Some(at) if !anchor.is_empty() => newest.get(at + anchor.len()..).unwrap_or_default(),
         Some(_) | None => newest,
+    };
+    match added.strip_prefix(open) {
+        Some(added) => added.to_owned(),
+        None => format!("\n{added}"),
     }
 }
 
@@ -57,11 +63,15 @@ mod tests {
         assert_eq!(news("", "a\n"), "a\n");
         assert_eq!(news("a\n", "a\nb\n"), "b\n");
         assert_eq!(news("a\n", "a\n"), "");
+        assert_eq!(news("a\n10 %", "a\n100 %\nb"), "\n100 %\nb", "written over");
+        assert_eq!(news("a\nlog", "b\n"), "\nb\n", "another boot");
         let lines = |range: std::ops::Range<u32>| -> String {
             range.map(|line| format!("line {line} größer\n")).collect()
         };
         assert_eq!(news(&lines(0..500), &lines(100..502)), lines(500..502));
         assert_eq!(news(&lines(0..500), &lines(600..900)), lines(600..900));
+        let open = |range| format!("{}login", lines(range));
+        assert_eq!(news(&open(0..500), &format!("{}: x", open(100..500))), ": x");
     }
 
     #[test]

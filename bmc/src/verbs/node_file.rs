@@ -17,7 +17,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Longest file with a secret, in bytes; IPMI allows passwords and keys of 20.
 const SECRET_BYTES_MAX: u64 = 1024;
 /// What may stand in a file of its own, named by the same key with `_file` behind it.
-const SECRETS: [&str; 2] = ["password", "kg"];
+const SECRETS: [&str; 3] = ["password", "kg", "community"];
 
 /// Reads the nodes and the passwords they refer to.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<NodeDefinition>> {
@@ -56,9 +56,10 @@ fn definition(mut node: Value, index: usize, directory: &Path) -> anyhow::Result
         Some(name) => format!("node {name:?}"),
         None => format!("node number {}", index + 1),
     };
-    if let Some(power) = node.get_mut("power").and_then(Value::as_table_mut) {
+    for switch in ["power", "outlet"] {
+        let Some(switch) = node.get_mut(switch).and_then(Value::as_table_mut) else { continue };
         for key in SECRETS {
-            resolve_secret(power, key, directory).with_context(which)?;
+            resolve_secret(switch, key, directory).with_context(which)?;
         }
     }
     let parsed = NodeDefinition::deserialize(node)
@@ -95,7 +96,8 @@ fn read_text(path: &Path, bytes_max: u64) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::api::{Firmware, PowerDefinition};
+    use protocol::api::Firmware;
+    use protocol::power::PowerDefinition;
 
     const NODE: &str = "[[node]]\nname = \"n1\"\nmac = \"52:54:00:77:00:01\"\n\
         address = \"10.77.0.11/24\"\ncpus = 2\n";
@@ -120,7 +122,7 @@ mod tests {
             let path = directory.path().join("nodes.toml");
             std::fs::write(&path, with_power(line)).unwrap();
             let nodes = read(&path).unwrap();
-            let PowerDefinition::Ipmi { password, .. } = &nodes[0].power;
+            let PowerDefinition::Ipmi { password, .. } = &nodes[0].power else { panic!() };
             assert_eq!(password.expose(), expected);
             assert_eq!((nodes.len(), nodes[0].threads_per_core), (1, 1));
             assert_eq!(nodes[0].firmware, Firmware::Bios);
@@ -134,9 +136,56 @@ mod tests {
         let text = with_power("password = \"p\"\nkg_file = \"key\"\n")
             .replace("cpus = 2", "cpus = 2\nfirmware = \"uefi\"");
         let nodes = parse_in(directory.path(), &text).unwrap();
-        let PowerDefinition::Ipmi { kg, .. } = &nodes[0].power;
+        let PowerDefinition::Ipmi { kg, .. } = &nodes[0].power else { panic!() };
         assert_eq!(kg.as_ref().unwrap().expose(), "0x00ff");
         assert_eq!(nodes[0].firmware, Firmware::Uefi);
+    }
+
+    #[test]
+    fn every_method_is_read_with_its_secrets_from_files_and_so_is_an_outlet() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("secret"), "hush\n").unwrap();
+        let pdu = "method = \"pdu\", address = \"p\", community_file = \"secret\", \
+                   model = \"apc-rpdu\", outlets = [3]";
+        for (power, shown) in [
+            (
+                "method = \"redfish\", url = \"https://b\", user = \"u\", password_file = \"secret\", \
+              trust = { ca_file = \"/c\" }",
+                "redfish https://b",
+            ),
+            ("method = \"amt\", address = \"c\", password_file = \"secret\"", "amt c"),
+            (
+                "method = \"wake_on_lan\", broadcast = \"10.0.0.255\", password_file = \"secret\"",
+                "wake_on_lan 10.0.0.255",
+            ),
+            (pdu, "pdu p outlet 3"),
+            ("method = \"exec\", program = \"/p\", arguments = [\"a\"]", "exec /p"),
+        ] {
+            let text = format!("{NODE}power = {{ {power} }}\noutlet = {{ {pdu} }}\n");
+            let nodes = parse_in(directory.path(), &text).unwrap();
+            assert_eq!(nodes[0].power.to_string(), shown);
+            let sent = serde_json::to_value(&nodes[0]).unwrap();
+            assert_eq!(sent["outlet"]["community"], "hush");
+            for key in ["password", "community"] {
+                assert!(sent["power"].get(key).is_none_or(|secret| secret == "hush"), "{shown}");
+            }
+            assert!(!format!("{:?}", nodes[0]).contains("hush"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn mistakes_in_an_outlet_name_the_node() {
+        let directory = tempfile::tempdir().unwrap();
+        for (outlet, expected) in [
+            ("method = \"ipmi\"", "node \"n1\": unknown variant `ipmi`"),
+            ("method = \"exec\", program = \"/p\", typo = 1", "unknown field `typo`"),
+            ("method = \"pdu\", community_file = \"none\"", "node \"n1\": cannot read"),
+        ] {
+            let power = "power = { method = \"exec\", program = \"/p\" }";
+            let text = format!("{NODE}{power}\noutlet = {{ {outlet} }}\n");
+            let message = parse_in(directory.path(), &text).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 
     #[test]

@@ -49,6 +49,7 @@ fn render(jobs: &[JobView], with_timeline: bool, now_unix_ns: i64) -> String {
     let texts = jobs.iter().map(|view| {
         let mut text = job(view, now_unix_ns);
         if with_timeline {
+            text += &consoles(view);
             text += &timeline::render(&view.nodes);
         }
         text
@@ -84,6 +85,16 @@ fn job(view: &JobView, now_unix_ns: i64) -> String {
     text + &table.text()
 }
 
+/// What the consoles of failed boots showed last.
+fn consoles(view: &JobView) -> String {
+    let shown = view.nodes.iter().filter(|node| !node.console.is_empty());
+    let texts = shown.map(|node| {
+        let lines = node.console.iter().map(|line| format!("  {}\n", printable(line)));
+        format!("\nconsole of {} at the end of its boot:\n{}", node.node, lines.collect::<String>())
+    });
+    texts.collect()
+}
+
 fn title(state: JobState) -> &'static str {
     match state {
         JobState::Booting => "booting",
@@ -115,6 +126,7 @@ mod tests {
             since_unix_ns: T0 + 2_500_000_000,
             timeline,
             applied: vec![AppliedSetting { name: "vm.swappiness".into(), value: "1".into() }],
+            console: vec![],
         };
         let first = vec![mark("requested", 0), mark("power_on", 150), mark("script_served", 2_500)];
         let second = vec![mark("requested", 1), mark("power_on", 155)];
@@ -173,6 +185,22 @@ NODE  STATE    SECONDS  DETAIL
 n1    booting     0.00  loads kernel and initrd
 ";
         assert_eq!(render(&[failed], false, T0), expected);
+    }
+
+    #[test]
+    fn a_failed_boot_shows_its_last_lines() {
+        let mut failed = view();
+        failed.state = JobState::Failed;
+        failed.nodes.iter_mut().for_each(|node| (node.timeline, node.applied) = (vec![], vec![]));
+        failed.nodes[1].console = vec!["booting".into(), "[ 1.0] Kernel panic\u{1b}[31m".into()];
+        let text = render(&[failed.clone()], true, T0);
+        let expected = "
+console of n2 at the end of its boot:
+  booting
+  [ 1.0] Kernel panic?[31m
+";
+        assert!(text.ends_with(expected), "{text}");
+        assert!(!render(&[failed], false, T0).contains("booting\n  "), "a list has no consoles");
     }
 
     #[test]

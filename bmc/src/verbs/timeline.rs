@@ -88,6 +88,7 @@ mod tests {
             since_unix_ns: 0,
             timeline: timeline.collect(),
             applied: vec![AppliedSetting { name: "vm.swappiness".into(), value: value.into() }],
+            console: vec![],
         }
     }
 

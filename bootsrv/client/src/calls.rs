@@ -4,17 +4,18 @@
 use crate::transport::percent_encoded;
 use crate::{Client, ClientError};
 use protocol::api::{
-    APPLICATION_IMAGES, ApplicationImageView, CANCEL_PULL, CATALOG, CHECK, COLLECT, Catalog,
-    CheckRequest, Checked, CollectRequest, Collected, ENERGY, IMAGES, ImageImport, ImageView, JOBS,
-    JobRequest, JobView, KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView,
-    NodesRequest, PREPARATIONS, PowerAction, PowerRequest, PullRequest, REBOOT, RESUME,
-    RESUME_FAIL, SUSPEND,
+    APPLICATION_IMAGES, ApplicationImageView, CANCEL_PULL, CATALOG, CHECK, CLEAR, COLLECT, Catalog,
+    CheckRequest, Checked, ClearRequest, Cleared, CollectRequest, Collected, DOCTOR, Doctor,
+    ENERGY, IMAGES, ImageImport, ImageView, JOB_WAIT_SECONDS_MAX, JOBS, JobRequest, JobView,
+    KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView, NodesRequest, PREPARATIONS,
+    PowerAction, PowerRequest, PullRequest, REBOOT, RESUME, RESUME_FAIL, SUSPEND,
 };
 use protocol::application::PreparationView;
 use protocol::energy::JobEnergy;
 use protocol::job_options::JobOptions;
 use protocol::names::{Digest, ImageName, JobId, JobReference, KernelName, NodeName};
 use std::path::Path;
+use std::time::Duration;
 
 /// Every call fails with [`ClientError`]: refused by bootsrv, or not reached.
 impl Client {
@@ -32,6 +33,18 @@ impl Client {
     /// As every call.
     pub fn job(&self, job: JobReference) -> Result<JobView, ClientError> {
         self.get(&format!("{JOBS}/{job}"))
+    }
+
+    /// Where a job stands once its nodes do not boot any more, and after `wait` at the latest, which is
+    /// added to the limit of the call. Whole seconds, at most [`JOB_WAIT_SECONDS_MAX`]; an older bootsrv
+    /// answers at once.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn decided_job(&self, job: JobReference, wait: Duration) -> Result<JobView, ClientError> {
+        let seconds = wait.as_secs().min(JOB_WAIT_SECONDS_MAX.into());
+        let client = self.with_longer(Duration::from_secs(seconds));
+        client.get(&format!("{JOBS}/{job}?wait_seconds={seconds}"))
     }
 
     /// Says that a job is over; repeating it is harmless. `None`: bootsrv never heard of the job.
@@ -173,6 +186,22 @@ impl Client {
     /// As every call.
     pub fn boot(&self, node: &NodeName, options: &JobOptions) -> Result<NodeView, ClientError> {
         self.with_body("POST", &format!("{NODES}/{node}/boot"), options)
+    }
+
+    /// Forgets what is held against nodes (admin); all or none.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn clear(&self, request: &ClearRequest) -> Result<Vec<Cleared>, ClientError> {
+        self.with_body("POST", CLEAR, request)
+    }
+
+    /// What does not agree (admin).
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn doctor(&self) -> Result<Doctor, ClientError> {
+        self.get(DOCTOR)
     }
 
     /// The kernel hub.

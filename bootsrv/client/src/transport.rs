@@ -84,6 +84,11 @@ impl Client {
         client
     }
 
+    /// The same with so much more time for the whole call.
+    pub(crate) fn with_longer(&self, more: Duration) -> Self {
+        self.with_total(self.timeouts.total.saturating_add(more))
+    }
+
     pub(crate) fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, ClientError> {
         self.json("GET", path, &self.send("GET", path, &hash(b""), "", ())?)
     }

@@ -86,7 +86,8 @@ impl Options {
 pub struct Integral {
     /// One per mark, without holes or overlaps.
     pub stages: Vec<StageEnergy>,
-    /// Exactly the sum of the stages; `None` if any of them is, or there is none.
+    /// Exactly the sum of the stages before [`Stage::Idle`], or of all; `None` if any of them is, or
+    /// there is none.
     pub total_millijoules: Option<i64>,
     /// Readings used.
     pub samples: u32,
@@ -108,10 +109,12 @@ pub fn integrate(samples: &[Sample], marks: &[Mark], end: i64, options: &Options
     let allowed = options.gap_allowed_ns();
     let curve = Curve::new(clean::in_order(samples, allowed), options.semantics, allowed);
     let stages = stages(&curve, marks, end);
-    let total = stages.iter().map(|stage| stage.energy_millijoules).sum::<Option<i64>>();
+    let own = || stages.iter().take_while(|stage| stage.stage != Stage::Idle);
+    let total = own().map(|stage| stage.energy_millijoules).sum::<Option<i64>>();
+    let has_own = own().next().is_some();
     let from = marks.first().map_or(end, |mark| mark.from_unix_ns.min(end));
     Integral {
-        total_millijoules: total.filter(|_| !stages.is_empty()),
+        total_millijoules: total.filter(|_| has_own),
         stages,
         samples: curve.samples_used(from, end),
         gaps: curve.gaps(from, end),

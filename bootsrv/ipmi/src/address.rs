@@ -8,6 +8,30 @@ use std::time::Duration;
 /// The UDP port of RMCP (IPMI 2.0, section 13.1.2).
 pub const DEFAULT_PORT: u16 = 623;
 
+/// What a session may do (IPMI 2.0, section 6.8). Which commands need which: appendix G.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Privilege {
+    /// Next to nothing.
+    Callback,
+    /// Looking: power state, event log, sensors, mostly also the power meter.
+    User,
+    /// Everything that a deployment needs: also power and boot device.
+    Operator,
+    /// Everything, also the controller's own configuration.
+    Administrator,
+}
+
+impl Privilege {
+    pub(crate) fn level(self) -> u8 {
+        match self {
+            Self::Callback => 1,
+            Self::User => 2,
+            Self::Operator => 3,
+            Self::Administrator => 4,
+        }
+    }
+}
+
 /// A controller and the account to use on it. `Debug` shows no secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ControllerAddress {
@@ -20,15 +44,19 @@ pub struct ControllerAddress {
     /// 17 or 3; `None`: 17 if the controller knows it, else 3. Naming it keeps an attacker from
     /// pretending that the controller knows only 3.
     pub cipher_suite: Option<u8>,
+    /// What the session may do; `None`: administrator, or operator if the account has no more. Naming
+    /// it spares a refused login, which some controllers count towards a lock.
+    pub privilege: Option<Privilege>,
     /// The controller's own key K_G where the site has set one (two-key login), at most 20 bytes.
     pub controller_key: Option<Vec<u8>>,
 }
 
 impl ControllerAddress {
-    /// An account without a fixed cipher suite and without a controller key.
+    /// An account without a fixed cipher suite or privilege and without a controller key.
     #[must_use]
     pub fn new(addr: SocketAddr, user: String, password: String) -> Self {
-        Self { addr, user, password, cipher_suite: None, controller_key: None }
+        let (cipher_suite, privilege, controller_key) = (None, None, None);
+        Self { addr, user, password, cipher_suite, privilege, controller_key }
     }
 }
 
@@ -38,6 +66,7 @@ impl fmt::Debug for ControllerAddress {
             .field("addr", &self.addr)
             .field("user", &self.user)
             .field("cipher_suite", &self.cipher_suite)
+            .field("privilege", &self.privilege)
             .finish_non_exhaustive()
     }
 }
@@ -53,6 +82,9 @@ pub struct ClientConfig {
     pub busy_tries: u32,
     /// The pause before asking a busy controller again.
     pub busy_pause: Duration,
+    /// How long a serial console may be silent until the controller is asked for a sign of life:
+    /// less than the 60 seconds after which it forgets a silent session.
+    pub keep_alive: Duration,
 }
 
 impl Default for ClientConfig {
@@ -64,6 +96,7 @@ impl Default for ClientConfig {
             tries: 4,
             busy_tries: 3,
             busy_pause: Duration::from_millis(250),
+            keep_alive: Duration::from_secs(15),
         }
     }
 }

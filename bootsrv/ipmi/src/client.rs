@@ -1,7 +1,7 @@
 //! The client: logs in with the strongest suite and the highest privilege it can get, and asks
 //! commands one at a time. What the commands mean stands in `command/`.
 
-use crate::address::{ClientConfig, ControllerAddress};
+use crate::address::{ClientConfig, ControllerAddress, Privilege};
 use crate::completion::CompletionCode;
 use crate::error::{IpmiError, Refusal};
 use crate::session::{Login, NET_FN_APP, Session};
@@ -16,24 +16,6 @@ const USER_BYTES_MAX: usize = 16;
 /// IPMI 2.0, section 22.30; also the longest K_G.
 const KEY_BYTES_MAX: usize = 20;
 const SET_SESSION_PRIVILEGE: u8 = 0x3B;
-
-/// What a session may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Privilege {
-    /// Everything but changes to the controller's own configuration.
-    Operator,
-    /// Everything.
-    Administrator,
-}
-
-impl Privilege {
-    fn level(self) -> u8 {
-        match self {
-            Self::Operator => 3,
-            Self::Administrator => 4,
-        }
-    }
-}
 
 /// An open session with a controller. One command at a time; dropping it closes the session without
 /// waiting, [`Client::close`] waits.
@@ -53,7 +35,8 @@ impl Client {
         Self::connect_with(&address, ClientConfig::default()).await
     }
 
-    /// Logs in: with the suite named, or with 17 and then 3; as administrator, or else operator.
+    /// Logs in: with the suite named, or with 17 and then 3; with the privilege named, or as
+    /// administrator and else operator.
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -107,6 +90,10 @@ impl Client {
         self.session.close().await
     }
 
+    pub(crate) fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
     /// Asks one command and gives its data if it was completed normally.
     pub(crate) async fn ask(
         &mut self,
@@ -156,10 +143,11 @@ async fn login(
     suite: CipherSuite,
     config: ClientConfig,
 ) -> Result<Client, IpmiError> {
-    match login_as(address, suite, Privilege::Administrator, config).await {
+    let highest = address.privilege.unwrap_or(Privilege::Administrator);
+    match login_as(address, suite, highest, config).await {
         // The account is good, but not for administrators.
         Err(IpmiError::AuthenticationRefused { reason: Refusal::ByController(status), .. })
-            if status.is_about_role() =>
+            if address.privilege.is_none() && status.is_about_role() =>
         {
             login_as(address, suite, Privilege::Operator, config).await
         }
@@ -176,10 +164,16 @@ async fn login_as(
     let login = Login { address, suite, privilege: privilege.level() };
     let session = Session::open(&login, config).await?;
     let mut client = Client { session, privilege };
+    // The command cannot ask for this one (IPMI 2.0, section 22.18), and nothing needs it.
+    if privilege == Privilege::Callback {
+        return Ok(client);
+    }
     // A session starts with user privilege; until it is raised every command is refused.
     match client.set_privilege(privilege).await {
         Err(IpmiError::Completion { code, .. })
-            if privilege == Privilege::Administrator && is_about_privilege(code) =>
+            if address.privilege.is_none()
+                && privilege == Privilege::Administrator
+                && is_about_privilege(code) =>
         {
             client.set_privilege(Privilege::Operator).await?;
         }
@@ -211,7 +205,8 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{Fake, Rules};
+    use crate::command::chassis::ChassisControl;
+    use crate::fake::{Fake, Settings};
 
     #[tokio::test]
     async fn unusable_accounts_are_refused_before_anything_is_sent() {
@@ -231,15 +226,11 @@ mod tests {
         assert!(matches!(Client::connect(address).await, Err(IpmiError::UnknownCipherSuite(0))));
     }
 
-    fn rules(suite: CipherSuite) -> Rules {
-        let answer = Box::new(|_, _, _: &[u8]| (0, vec![0x01, 0x10, 0x00]));
-        Rules { suite, login_privilege: 4, session_privilege: 4, answer }
-    }
-
     #[tokio::test]
     async fn the_strongest_suite_that_the_controller_knows_is_taken() {
         for suite in CipherSuite::ALL {
-            let fake = Fake::start(rules(suite)).await;
+            let settings = Settings { suites: vec![suite], power_on: true, ..Settings::default() };
+            let fake = Fake::start(settings).await.unwrap();
             let mut client = fake.connect().await.unwrap();
             assert_eq!(client.cipher_suite(), suite);
             assert_eq!(client.privilege(), Privilege::Administrator);
@@ -250,31 +241,50 @@ mod tests {
 
     #[tokio::test]
     async fn an_operator_account_gets_an_operator_session() {
-        for (login_privilege, session_privilege) in [(3, 4), (3, 3), (4, 3)] {
-            let fake = Fake::start(Rules {
-                login_privilege,
-                session_privilege,
-                ..rules(CipherSuite::Sha256)
-            })
-            .await;
+        use Privilege::{Administrator, Operator, User};
+        for (login_privilege, session_privilege) in
+            [(Operator, Administrator), (Operator, Operator), (Administrator, Operator)]
+        {
+            let settings = Settings { login_privilege, session_privilege, ..Settings::default() };
+            let fake = Fake::start(settings).await.unwrap();
             let mut client = fake.connect().await.unwrap();
-            assert_eq!(client.privilege(), Privilege::Operator);
-            client.chassis_status().await.unwrap();
+            assert_eq!(client.privilege(), Operator);
+            client.chassis_control(ChassisControl::On).await.unwrap();
         }
-        let user = Rules { login_privilege: 2, ..rules(CipherSuite::Sha256) };
-        let error = Fake::start(user).await.connect().await.unwrap_err();
+        let settings = Settings { login_privilege: User, ..Settings::default() };
+        let error = Fake::start(settings).await.unwrap().connect().await.unwrap_err();
         assert!(matches!(error, IpmiError::AuthenticationRefused { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_named_privilege_is_asked_for_alone() {
+        use Privilege::{Administrator, Callback, Operator, User};
+        let settings = Settings { login_privilege: Operator, ..Settings::default() };
+        let fake = Fake::start(settings).await.unwrap();
+        let mut address = fake.account();
+        for (privilege, may_look, may_switch) in
+            [(Callback, false, false), (User, true, false), (Operator, true, true)]
+        {
+            address.privilege = Some(privilege);
+            let mut client = Client::connect(address.clone()).await.unwrap();
+            assert_eq!(client.privilege(), privilege);
+            assert_eq!(client.chassis_status().await.is_ok(), may_look, "{privilege:?}");
+            let switched = client.chassis_control(ChassisControl::On).await;
+            let code = switched.err().and_then(|error| error.completion_code());
+            let wanted = (!may_switch).then_some(CompletionCode::INSUFFICIENT_PRIVILEGE);
+            assert_eq!(code, wanted, "{privilege:?}");
+        }
+        address.privilege = Some(Administrator);
+        let error = Client::connect(address).await.unwrap_err();
+        assert!(matches!(error, IpmiError::AuthenticationRefused { .. }), "{error:?}");
+        assert_eq!(fake.counters().refused_logins, 1, "not tried again as operator");
     }
 
     #[tokio::test]
     async fn a_busy_controller_is_asked_again_but_not_for_ever() {
         for (busy, works) in [(0, true), (2, true), (3, false)] {
-            let mut asked = 0;
-            let answer = Box::new(move |_, _, _: &[u8]| {
-                asked += 1;
-                if asked <= busy { (0xC0, vec![]) } else { (0, vec![0x01, 0x10, 0x00]) }
-            });
-            let fake = Fake::start(Rules { answer, ..rules(CipherSuite::Sha256) }).await;
+            let fake = Fake::start(Settings::default()).await.unwrap();
+            fake.turn(|knobs| knobs.busy = busy);
             let status = fake.connect().await.unwrap().chassis_status().await;
             assert_eq!(status.is_ok(), works, "{status:?}");
         }
@@ -282,8 +292,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_answer_is_malformed() {
-        let answer = Box::new(|_, _, _: &[u8]| (0, vec![0x01]));
-        let fake = Fake::start(Rules { answer, ..rules(CipherSuite::Sha256) }).await;
+        let fake = Fake::start(Settings::default()).await.unwrap();
+        fake.answer_with(Box::new(|_, _, _| Some((0, vec![0x01]))));
         let mut client = fake.connect().await.unwrap();
         let error = client.chassis_status().await.unwrap_err();
         assert!(matches!(error, IpmiError::Malformed { .. }), "{error:?}");

@@ -5,4 +5,5 @@ pub(crate) mod chassis;
 pub(crate) mod dcmi;
 pub(crate) mod device;
 pub(crate) mod sdr;
+pub(crate) mod sel;
 pub(crate) mod sensor;

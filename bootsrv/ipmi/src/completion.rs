@@ -1,5 +1,6 @@
 //! Completion codes: how a controller says whether it did a command. Knows names only.
 
+use crate::error::Trouble;
 use std::fmt;
 
 /// The first byte of every answer, other than 0 (IPMI 2.0, table 5-2).
@@ -13,10 +14,14 @@ impl CompletionCode {
     pub const INVALID_COMMAND: Self = Self(0xC1);
     /// A reservation was cancelled by another client, or its number is wrong.
     pub const RESERVATION_CANCELLED: Self = Self(0xC5);
+    /// The question's data is too short or too long.
+    pub const REQUEST_LENGTH: Self = Self(0xC7);
     /// The piece asked for is too long.
     pub const CANNOT_RETURN_REQUESTED_BYTES: Self = Self(0xCA);
     /// The sensor or record is not there.
     pub const NOT_PRESENT: Self = Self(0xCB);
+    /// A field of the question has a value that the controller does not take.
+    pub const INVALID_DATA_FIELD: Self = Self(0xCC);
     /// The session's privilege is too low.
     pub const INSUFFICIENT_PRIVILEGE: Self = Self(0xD4);
     /// Not possible in the present state, e.g. a reset of a system that is off.
@@ -57,10 +62,20 @@ impl CompletionCode {
         }
     }
 
-    /// The controller cannot do this at all: asking again, or later, will not help.
-    #[must_use]
-    pub fn is_unsupported(self) -> bool {
-        matches!(self.0, 0xC1 | 0xC2 | 0xD6)
+    /// What was asked for does not exist; controllers differ in how they say it.
+    pub(crate) fn is_not_there(self) -> bool {
+        matches!(self.0, 0xC9 | 0xCB | 0xCC)
+    }
+
+    /// What to do about a command that ended with it; see `IpmiError::trouble`.
+    pub(crate) fn trouble(self) -> Trouble {
+        match self.0 {
+            0xC0 | 0xC3..=0xC5 | 0xCE..=0xD2 => Trouble::Busy,
+            0xD4 => Trouble::Refused,
+            0xC1 | 0xC2 | 0xC7..=0xCD | 0xD6 => Trouble::Unsupported,
+            // Also "not in the present state": neither now nor never.
+            _ => Trouble::Broken,
+        }
     }
 }
 

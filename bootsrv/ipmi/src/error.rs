@@ -1,7 +1,9 @@
 //! What can go wrong between us and a controller, sorted by what a caller would do about it.
 
+mod status;
+
 use crate::completion::CompletionCode;
-use std::fmt;
+pub use status::SessionStatus;
 use std::net::SocketAddr;
 
 /// Why a command or a connection failed.
@@ -78,6 +80,19 @@ pub enum IpmiError {
         #[source]
         code: CompletionCode,
     },
+    /// Another session has the serial console: somebody looks at it, or a capture was not ended.
+    #[error("the serial console of {addr} is in use by another session")]
+    ConsoleInUse {
+        /// The controller.
+        addr: SocketAddr,
+    },
+    /// The controller ended the serial console: another session took it, or the system's serial
+    /// port went away.
+    #[error("the controller {addr} ended the serial console")]
+    ConsoleEnded {
+        /// The controller.
+        addr: SocketAddr,
+    },
     /// An answer does not follow the specification.
     #[error("the answer to {doing} is malformed")]
     Malformed {
@@ -99,13 +114,46 @@ impl IpmiError {
     /// `false`: the session still works, only this command failed. `true`: connect again.
     #[must_use]
     pub fn session_is_lost(&self) -> bool {
-        !matches!(self, Self::Completion { .. })
+        !matches!(self, Self::Completion { .. } | Self::ConsoleInUse { .. })
+    }
+
+    /// What to do about it.
+    ///
+    /// Sources: IPMI 2.0, tables 5-2 and 13-15; the completion codes that OpenStack Ironic asks
+    /// again after (node busy, timeout, out of space, initialization in progress, and no resources
+    /// for a session), which it collected in the field.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Timeout { .. } | Self::Socket { .. } | Self::Resolve { .. } => Trouble::NoAnswer,
+            Self::AuthenticationRefused { .. } | Self::Account(_) => Trouble::Refused,
+            Self::SessionRefused { status, .. } => status.trouble(),
+            Self::UnknownCipherSuite(_) => Trouble::Unsupported,
+            Self::Completion { code, .. } => code.trouble(),
+            Self::ConsoleInUse { .. } => Trouble::Busy,
+            Self::Random(_) | Self::Malformed { .. } | Self::ConsoleEnded { .. } => Trouble::Broken,
+        }
     }
 
     /// Makes the error for an answer to `doing` out of what its parser found.
     pub(crate) fn malformed(doing: &'static str) -> impl FnOnce(Malformed) -> Self {
         move |source| Self::Malformed { doing, source }
     }
+}
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// No answer: ask again later; the network or the controller may be away.
+    NoAnswer,
+    /// It cannot now: ask again soon.
+    Busy,
+    /// It does not let us. Never ask again by itself: that may lock the account.
+    Refused,
+    /// It cannot do that at all: asking again does not help.
+    Unsupported,
+    /// Its answer makes no sense, or it failed at it.
+    Broken,
 }
 
 /// Who refused the login, and why.
@@ -121,66 +169,6 @@ pub enum Refusal {
     #[error("{0}")]
     ByController(SessionStatus),
 }
-
-/// A status code of the handshake (IPMI 2.0, table 13-15).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionStatus(pub u8);
-
-impl SessionStatus {
-    pub(crate) const INVALID_ROLE: Self = Self(0x09);
-    pub(crate) const UNAUTHORIZED_ROLE: Self = Self(0x0A);
-    pub(crate) const INVALID_INTEGRITY_VALUE: Self = Self(0x0F);
-
-    /// The standard name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self.0 {
-            0x00 => "no error",
-            0x01 => "insufficient resources to create a session",
-            0x02 => "invalid session id",
-            0x03 => "invalid payload type",
-            0x04 => "invalid authentication algorithm",
-            0x05 => "invalid integrity algorithm",
-            0x06 => "no matching authentication payload",
-            0x07 => "no matching integrity payload",
-            0x08 => "inactive session id",
-            0x09 => "invalid role",
-            0x0A => "unauthorized role or privilege level requested",
-            0x0B => "insufficient resources to create a session at the requested role",
-            0x0C => "invalid name length",
-            0x0D => "unauthorized name",
-            0x0E => "unauthorized GUID",
-            0x0F => "invalid integrity check value",
-            0x10 => "invalid confidentiality algorithm",
-            0x11 => "no cipher suite match with proposed security algorithms",
-            0x12 => "illegal or unrecognized parameter",
-            _ => "unknown status",
-        }
-    }
-
-    /// The controller does not know the proposed algorithms: another suite may do.
-    pub(crate) fn is_about_algorithms(self) -> bool {
-        matches!(self.0, 0x04..=0x07 | 0x10 | 0x11)
-    }
-
-    /// The account may not have the privilege asked for: a lower one may do.
-    pub(crate) fn is_about_role(self) -> bool {
-        self == Self::INVALID_ROLE || self == Self::UNAUTHORIZED_ROLE
-    }
-
-    /// The account itself is wrong.
-    pub(crate) fn is_about_account(self) -> bool {
-        matches!(self.0, 0x09 | 0x0A | 0x0C | 0x0D | 0x0F)
-    }
-}
-
-impl fmt::Display for SessionStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (0x{:02x})", self.name(), self.0)
-    }
-}
-
-impl std::error::Error for SessionStatus {}
 
 /// How an answer breaks the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -220,4 +208,52 @@ pub enum Malformed {
     /// Thousands of packets came, none of them the answer.
     #[error("too many packets that answer nothing")]
     Flood,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_sorted_by_what_to_do() {
+        use Trouble::{Broken, Busy, NoAnswer, Refused, Unsupported};
+        let addr = SocketAddr::from(([127, 0, 0, 1], 623));
+        let completion = |code| IpmiError::Completion { command: "x", code: CompletionCode(code) };
+        let session =
+            |status| IpmiError::SessionRefused { addr, doing: "x", status: SessionStatus(status) };
+        let login = |status| {
+            let reason = Refusal::ByController(SessionStatus(status));
+            IpmiError::AuthenticationRefused { addr, user: String::new(), reason }
+        };
+        let timeout = IpmiError::Timeout { addr, doing: "x", tries: 1, source: None };
+        for (error, wanted) in [
+            (timeout, NoAnswer),
+            (completion(0xC0), Busy),
+            (completion(0xC3), Busy),
+            (completion(0xC4), Busy),
+            (completion(0xCF), Busy),
+            (completion(0xD1), Busy),
+            (completion(0xD2), Busy),
+            (completion(0xD4), Refused),
+            (completion(0xC1), Unsupported),
+            (completion(0xCC), Unsupported),
+            (completion(0xD6), Unsupported),
+            (completion(0xD5), Broken),
+            (completion(0xFF), Broken),
+            (completion(0x80), Broken),
+            (session(0x01), Busy),
+            (session(0x0B), Busy),
+            (session(0x0A), Refused),
+            (session(0x11), Unsupported),
+            (session(0xEE), Broken),
+            (login(0x0D), Refused),
+            (login(0x0A), Refused),
+            (IpmiError::Account("x"), Refused),
+            (IpmiError::UnknownCipherSuite(0), Unsupported),
+            (IpmiError::ConsoleInUse { addr }, Busy),
+            (IpmiError::Malformed { doing: "x", source: Malformed::Flood }, Broken),
+        ] {
+            assert_eq!(error.trouble(), wanted, "{error:?}");
+        }
+    }
 }

@@ -113,6 +113,18 @@ impl Link {
         None
     }
 
+    /// The length of the next packet, whatever it is; `None`: none came in time.
+    pub(crate) async fn receive(&self, buffer: &mut [u8], deadline: Instant) -> Option<usize> {
+        // An error is a report on an earlier packet ("port unreachable"): the next one may do.
+        loop {
+            match timeout_at(deadline, self.socket.recv(buffer)).await {
+                Err(_elapsed) => return None,
+                Ok(Err(_report)) => {}
+                Ok(Ok(length)) => return Some(length),
+            }
+        }
+    }
+
     /// Sends without waiting, for a farewell that nobody waits for. It may be lost.
     pub(crate) fn send_now(&self, packet: &[u8]) {
         // The controller forgets an idle session by itself, within a minute or so.

@@ -8,12 +8,13 @@ use crate::address::ClientConfig;
 use crate::error::{IpmiError, Malformed};
 use crate::link::{Link, Question};
 use crate::wire::message::{Request, Response};
-use crate::wire::packet::{seal, unseal};
+use crate::wire::packet::{Envelope, PACKET_BYTES_MAX, Payload, seal, unseal};
 use crate::wire::suite::Keys;
 use crate::wire::window::Window;
 pub(crate) use handshake::Login;
 use handshake::handshake;
 use std::fmt;
+use tokio::time::Instant;
 
 /// Network function "application".
 pub(crate) const NET_FN_APP: u8 = 0x06;
@@ -41,12 +42,21 @@ impl State {
         Self { keys, console, controller, packet_sequence: 0, request_sequence: 0, window }
     }
 
-    fn seal(&mut self, message: &[u8]) -> Result<Vec<u8>, IpmiError> {
+    fn seal(&mut self, kind: Payload, payload: &[u8]) -> Result<Vec<u8>, IpmiError> {
         let mut vector = [0; 16];
         getrandom::fill(&mut vector).map_err(IpmiError::Random)?;
         // 0 means "outside of a session".
         self.packet_sequence = self.packet_sequence.checked_add(1).unwrap_or(1);
-        Ok(seal(&self.keys, self.controller, self.packet_sequence, vector, message))
+        let envelope = Envelope { session: self.controller, sequence: self.packet_sequence, kind };
+        Ok(seal(&self.keys, envelope, vector, payload))
+    }
+
+    /// What a new packet of this session carries. `None`: not of this session, or seen before.
+    fn unseal(&mut self, packet: &[u8]) -> Result<Option<(Payload, Vec<u8>)>, Malformed> {
+        let opened = unseal(&self.keys, self.console, packet)?;
+        Ok(opened
+            .filter(|(envelope, _)| self.window.admit(envelope.sequence))
+            .map(|(envelope, payload)| (envelope.kind, payload)))
     }
 
     fn next_request_sequence(&mut self) -> u8 {
@@ -102,6 +112,33 @@ impl Session {
         Ok(self.link.ask(&mut question, tries).await?.answer)
     }
 
+    /// Sends something of `kind` that has no answer of its own; it may be lost.
+    pub(crate) fn send_now(&mut self, kind: Payload, payload: &[u8]) -> Result<(), IpmiError> {
+        let packet = self.state.seal(kind, payload)?;
+        self.link.send_now(&packet);
+        Ok(())
+    }
+
+    /// Asks without waiting; [`Session::next`] gives the answer.
+    pub(crate) fn ask_now(&mut self, request: Request<'_>) -> Result<(), IpmiError> {
+        let message = request.encode(self.state.next_request_sequence());
+        self.send_now(Payload::Message, &message)
+    }
+
+    /// The next packet of the session; `None`: none came in time. Nothing is lost if the wait is
+    /// given up.
+    pub(crate) async fn next(&mut self, deadline: Instant) -> Option<(Payload, Vec<u8>)> {
+        let mut buffer = [0; PACKET_BYTES_MAX];
+        loop {
+            let length = self.link.receive(&mut buffer, deadline).await?;
+            let packet = buffer.get(..length).unwrap_or_default();
+            // What is malformed or not of this session is a stray: whoever sends it does not end it.
+            if let Ok(Some(found)) = self.state.unseal(packet) {
+                return Some(found);
+            }
+        }
+    }
+
     /// Ends the session. Asked once only: an answer to a second try could not be told from none,
     /// because the session would be gone.
     pub(crate) async fn close(mut self) -> Result<(), IpmiError> {
@@ -123,7 +160,7 @@ impl Drop for Session {
         }
         let id = self.state.controller.to_le_bytes();
         let message = close_request(&id).encode(self.state.next_request_sequence());
-        if let Ok(packet) = self.state.seal(&message) {
+        if let Ok(packet) = self.state.seal(Payload::Message, &message) {
             self.link.send_now(&packet);
         }
     }
@@ -157,16 +194,15 @@ impl Question for InSession<'_> {
     }
 
     fn packet(&mut self) -> Result<Vec<u8>, IpmiError> {
-        self.state.seal(&self.message)
+        self.state.seal(Payload::Message, &self.message)
     }
 
     fn accept(&mut self, packet: &[u8]) -> Result<Option<Response>, Malformed> {
-        let Some((number, message)) = unseal(&self.state.keys, self.state.console, packet)? else {
+        // Serial data that comes meanwhile is not lost: the controller sends it again until it is
+        // acknowledged.
+        let Some((Payload::Message, message)) = self.state.unseal(packet)? else {
             return Ok(None);
         };
-        if !self.state.window.admit(number) {
-            return Ok(None);
-        }
         let response = Response::decode(&message)?;
         let mine = response.sequence == self.sequence
             && response.net_fn == self.net_fn
@@ -185,7 +221,8 @@ mod tests {
     fn answer(state: &State, packet: u32, sequence: u8, command: u8) -> Vec<u8> {
         let response =
             Response { net_fn: 0, command, sequence, completion: 0, data: vec![command] };
-        seal(&state.keys, SESSION, packet, [1; 16], &response.encode())
+        let envelope = Envelope { session: SESSION, sequence: packet, kind: Payload::Message };
+        seal(&state.keys, envelope, [1; 16], &response.encode())
     }
 
     #[test]
@@ -198,7 +235,8 @@ mod tests {
         let late = answer(&state, 1, sequence - 1, 1);
         let other_command = answer(&state, 2, sequence, 2);
         let mine = answer(&state, 3, sequence, 1);
-        let forged = seal(&other, SESSION, 4, [1; 16], b"forged");
+        let envelope = Envelope { session: SESSION, sequence: 4, kind: Payload::Message };
+        let forged = seal(&other, envelope, [1; 16], b"forged");
         let message = Request { net_fn: 0, lun: 0, command: 1, data: &[] }.encode(sequence);
         let doing = "test";
         let mut question =

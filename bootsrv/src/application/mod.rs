@@ -10,6 +10,7 @@ pub mod request;
 mod service;
 pub mod settings;
 pub mod uploads;
+mod waits;
 
 pub use preparation::Board;
 pub use request::{Prepared, Request};

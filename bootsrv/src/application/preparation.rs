@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Most preparations that are over and still shown.
 const OVER_MAX: usize = 256;
+/// How long an admin is shown that a preparation failed: nobody says when its cause is mended.
+const FAILURE_SHOWN: Duration = Duration::from_secs(3600);
 /// The rate is over so long.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
@@ -39,6 +41,7 @@ struct Entry {
     reference: ImageReference,
     stage: Stage,
     rate: Rate,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -125,6 +128,24 @@ impl Board {
         pinned.into_iter().next().map(|(_, entry)| entry.view(Instant::now()))
     }
 
+    /// The images whose last preparation failed within the last hour, by no fault of their users', each
+    /// with its reason.
+    pub fn site_failures(&self, now: Instant) -> Vec<String> {
+        let inner = self.lock();
+        let recent = |entry: &&Entry| now.duration_since(entry.since) < FAILURE_SHOWN;
+        let entries = inner.entries.values().filter(recent);
+        let failed = entries.filter_map(|entry| match &entry.stage {
+            Stage::Over(Some(failure)) if failure.blame == Blame::Site => {
+                Some(format!("image {} cannot be prepared: {}", entry.reference, failure.reason))
+            }
+            Stage::Over(_) | Stage::Resolving(_) | Stage::Working(_) | Stage::Again(_) => None,
+        });
+        let mut failed: Vec<String> = failed.collect();
+        failed.sort();
+        failed.dedup();
+        failed
+    }
+
     fn set_if(
         &self,
         uid: u32,
@@ -138,7 +159,8 @@ impl Board {
             return;
         }
         inner.over.retain(|known| known != &key);
-        let entry = Entry { reference: image.clone(), stage, rate: Rate::default() };
+        let since = Instant::now();
+        let entry = Entry { reference: image.clone(), stage, rate: Rate::default(), since };
         inner.entries.insert(key, entry);
     }
 
@@ -357,6 +379,17 @@ mod tests {
         board.wanted(7, &numbered(1));
         let view = board.view(7, &numbered(1)).unwrap();
         assert_eq!(view.state, PreparationState::Resolving, "asked for anew");
+    }
+
+    #[test]
+    fn an_admin_is_shown_what_no_user_can_mend_for_an_hour() {
+        let board = Board::default();
+        board.over(7, &image("docker://r.io/a:1"), Some(PrepareError::user("denied")));
+        board.over(7, &image("docker://r.io/b:1"), Some(PrepareError::site("r.io is down")));
+        board.over(7, &image("docker://r.io/c:1"), None);
+        let shown = ["image docker://r.io/b:1 cannot be prepared: r.io is down"];
+        assert_eq!(board.site_failures(Instant::now()), shown);
+        assert!(board.site_failures(Instant::now() + FAILURE_SHOWN).is_empty());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Prepares what tries and `bmc image pull` wait for: one work per image, however many wait. What is
 //! wanted stands in the store, so that a restart takes it up again.
 
+use super::waits::Waits;
 use super::{Prepared, key};
-use crate::clock::{SECOND_NS, now_unix_ns};
+use crate::clock::now_unix_ns;
 use crate::deployment::engine::Engine;
 use crate::deployment::transition::Event;
 use crate::deployment::{Blame, Failure};
@@ -27,13 +28,17 @@ const STARTS_MAX: u32 = 3;
 
 /// Starts the service; it runs for ever.
 pub fn start(engine: Arc<Engine>, hub: Arc<Hub>) {
-    crate::essential::spawn("the preparation of images", run(Service { engine, hub }));
+    crate::essential::spawn(
+        "the preparation of images",
+        run(Service { engine, hub, waits: Waits::default() }),
+    );
 }
 
 #[derive(Debug, Clone)]
 struct Service {
     engine: Arc<Engine>,
     hub: Arc<Hub>,
+    waits: Waits,
 }
 
 /// Who wants an image.
@@ -133,20 +138,20 @@ impl Service {
     fn wanted(&self, now: i64) -> Result<Wanted, StoreError> {
         let store = &self.engine.store;
         let seconds = self.engine.config.application_images.site.prepare_seconds;
-        let most = i64::from(seconds).saturating_mul(SECOND_NS);
-        let mut rest = i64::MAX;
+        let most = Duration::from_secs(seconds.into());
+        let mut rest = Duration::MAX;
         // The tasks of an array ask for the same: the store is asked once.
         let mut asked = HashSet::new();
-        for one in store.tries_waiting_for_image()? {
+        let tries = store.tries_waiting_for_image()?;
+        for (one, waited) in tries.iter().zip(self.waits.of(&tries, now)) {
             let Some(request) = &one.asked.application else { continue };
-            let waited = now.saturating_sub(one.created_unix_ns);
             if waited > most {
-                if let Err(error) = self.fail_late(&one, &request.reference, seconds) {
+                if let Err(error) = self.fail_late(one, &request.reference, seconds) {
                     log::error!("image {}: {}", request.reference, crate::chain(&error));
                 }
                 continue;
             }
-            rest = rest.min(most - waited + 1);
+            rest = rest.min(most.saturating_sub(waited) + Duration::from_nanos(1));
             let named = matches!(request.choice, ImageChoice::Catalog(_));
             asked.insert((one.asked.uid, named, request.reference.clone()));
         }
@@ -158,7 +163,7 @@ impl Service {
             Ok(Wish { uid, admitted, has_credential, reference })
         });
         let wishes = wishes.collect::<Result<_, StoreError>>()?;
-        Ok(Wanted { wishes, rest: Duration::from_nanos(rest.unsigned_abs()) })
+        Ok(Wanted { wishes, rest })
     }
 
     /// Whether the user may have this content: they have sent these bytes themselves, or the registry

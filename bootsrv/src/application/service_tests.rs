@@ -3,6 +3,7 @@
 use super::*;
 use crate::application::request::tests::example;
 use crate::application::{keeping, uploads};
+use crate::clock::SECOND_NS;
 use crate::config::Config;
 use crate::deployment::{Application, State, view};
 use crate::examples::asked;
@@ -34,7 +35,7 @@ fn service() -> (tempfile::TempDir, Service) {
     let store = Arc::new(Store::in_memory().unwrap());
     let hub = Arc::new(Hub::open(&config, "/none".as_ref()).unwrap());
     let engine = Arc::new(Engine::new(store, config, Fleet::default(), slurm));
-    (directory, Service { engine, hub })
+    (directory, Service { engine, hub, waits: Waits::default() })
 }
 
 /// A job of that user with one node.

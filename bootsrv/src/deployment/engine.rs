@@ -3,17 +3,22 @@
 //! It does no waiting itself: power orders go to the node's worker, words for slurmctld to the
 //! Slurm queue. What a crash loses there, [`Engine::take_up_again`] orders once more.
 
+use super::findings::Findings;
+use super::signs::Signs;
+use super::take_over::TakeOver;
 use super::transition::{Action, Event, next};
-use super::{Blame, Deployment, DeploymentId, Failure, Mark, State};
+use super::watchers::Watchers;
+use super::{Blame, Deployment, DeploymentId, Failure, Mark, State, Way, quarantine};
 use crate::application::{Board, uploads};
 use crate::clock::now_unix_ns;
 use crate::config::Config;
+use crate::console::Consoles;
 use crate::energy_record;
-use crate::power::{Fleet, Listener, Order};
+use crate::power::{Fleet, Order, PowerOff};
+use crate::scheduler::Warmth;
 use crate::slurm_queue::{SlurmQueue, Word};
 use crate::store::{Store, StoreError, Try};
-use energy::Sample;
-use protocol::api::PowerAction;
+use crate::token;
 use protocol::names::{Digest, NodeName};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -24,7 +29,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How long a suspect may stay silent: two heartbeats and a little.
-const SILENCE: Duration = Duration::from_secs(25);
+const SUSPECT_SILENCE: Duration = Duration::from_secs(25);
 
 /// The heart, shared by handlers, workers and the reconciler.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ pub struct Engine {
     pub config: Arc<Config>,
     /// The nodes' power.
     pub fleet: Fleet,
+    /// The nodes' consoles.
+    pub consoles: Consoles,
     /// The way to slurmctld.
     pub slurm: SlurmQueue,
     /// How far application images are.
@@ -49,17 +56,29 @@ pub struct Engine {
     pub preemption: AtomicBool,
     /// Events are decided one after the other.
     deciding: Mutex<()>,
+    /// When the store was last away: locked by another program, or its disk full.
+    store_was_away: Mutex<Option<Instant>>,
     /// Nodes in use that asked for a boot script, and when: crashed, if they are not heard of again.
     suspects: Mutex<HashMap<DeploymentId, Instant>>,
     /// When bytes went last to nodes that wait for their application image, nanoseconds since 1970.
     fetches: Mutex<HashMap<DeploymentId, Arc<AtomicI64>>>,
+    /// Where Slurm, the store and the controllers do not agree, as last compared.
+    pub findings: Findings,
+    /// What is heard of the nodes' agents, and who waits to tell them something.
+    pub signs: Signs,
+    /// Who waits until a job's boot is decided.
+    pub watchers: Watchers,
+    /// What nodes that are on run, for the scheduler.
+    pub warmth: Warmth,
 }
 
 impl Engine {
     /// Puts the parts together.
     #[must_use]
     pub fn new(store: Arc<Store>, config: Arc<Config>, fleet: Fleet, slurm: SlurmQueue) -> Self {
+        let captures = fleet.captures.clone();
         Self {
+            consoles: Consoles::new(Arc::clone(&store), &config.state_dir, captures),
             store,
             config,
             fleet,
@@ -70,8 +89,13 @@ impl Engine {
             resync_wanted: AtomicBool::new(false),
             preemption: AtomicBool::new(false),
             deciding: Mutex::new(()),
+            store_was_away: Mutex::default(),
             suspects: Mutex::default(),
             fetches: Mutex::default(),
+            findings: Findings::default(),
+            signs: Signs::default(),
+            watchers: Watchers::default(),
+            warmth: Warmth::default(),
         }
     }
 
@@ -80,10 +104,10 @@ impl Engine {
     /// # Errors
     /// When the store fails; nothing was decided then, and whoever brought the event brings it again.
     pub fn apply(&self, id: DeploymentId, event: &Event) -> Result<(), StoreError> {
-        self.apply_at(id, event, &[])
+        self.apply_at(id, event, now_unix_ns())
     }
 
-    /// As [`Self::apply`], with marks that have times of their own.
+    /// As [`Self::apply`], for what happened then: its marks are of that time.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -91,10 +115,60 @@ impl Engine {
         &self,
         id: DeploymentId,
         event: &Event,
+        at_unix_ns: i64,
+    ) -> Result<(), StoreError> {
+        self.decide(id, event, at_unix_ns, &[])
+    }
+
+    /// Lets an agent's report happen, whose marks have times of their own.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn report(
+        &self,
+        id: DeploymentId,
+        event: &Event,
+        marks: &[(Mark, i64)],
+    ) -> Result<(), StoreError> {
+        self.decide(id, event, now_unix_ns(), marks)
+    }
+
+    fn decide(
+        &self,
+        id: DeploymentId,
+        event: &Event,
+        at_unix_ns: i64,
+        marks: &[(Mark, i64)],
+    ) -> Result<(), StoreError> {
+        let done = self.decide_and_act(id, event, at_unix_ns, marks);
+        if done.as_ref().is_err_and(StoreError::passes) {
+            *self.store_was_away.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Instant::now());
+        }
+        done
+    }
+
+    /// When the store was last seen to be away: nobody could be heard then.
+    #[must_use]
+    pub fn store_was_away(&self) -> Option<Instant> {
+        *self.store_was_away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn decide_and_act(
+        &self,
+        id: DeploymentId,
+        event: &Event,
+        at_unix_ns: i64,
         marks: &[(Mark, i64)],
     ) -> Result<(), StoreError> {
         let _one_at_a_time = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(deployment) = self.store.deployment(id)? else { return Ok(()) };
+        if matches!(event, Event::ScriptAsked | Event::Agent(_)) {
+            self.signs.boot_heard(&deployment.node, id);
+        }
+        // Before this changes it: its last word is still about a node that is its own.
+        let live = self.store.live_deployments_of(&deployment.node)?;
+        let current = live.iter().all(|one| one.id <= id);
         let mut outcome = next(&deployment, event, &self.config.limits);
         if let Some(failure) = &mut outcome.failure {
             self.explain(&deployment, failure);
@@ -105,10 +179,33 @@ impl Engine {
             }
         }
         let now = now_unix_ns();
-        let marks: Vec<(Mark, i64)> =
-            marks.iter().copied().chain(outcome.marks.iter().map(|mark| (*mark, now))).collect();
+        let own = outcome.marks.iter().map(|mark| (*mark, at_unix_ns));
+        let marks: Vec<(Mark, i64)> = marks.iter().copied().chain(own).collect();
+        if outcome.way == Some(Way::Boot) {
+            // Whoever has the token of the attempt before is no longer this deployment's node. First,
+            // because the event comes again if this or what follows cannot be written.
+            self.store.begin_anew(id, &token::fresh())?;
+        }
         if outcome.state.is_some() || outcome.failure.is_some() || !marks.is_empty() {
-            self.store.change(id, outcome.state, outcome.failure.as_ref(), &marks, now)?;
+            let (state, way, failure) = (outcome.state, outcome.way, outcome.failure.as_ref());
+            let for_slurm = self.store.change_way(id, state, way, failure, &marks, now)?;
+            for action in &mut outcome.actions {
+                if let (Action::Drain(reason) | Action::Down(reason), Some(text)) =
+                    (action, &for_slurm)
+                {
+                    reason.clone_from(text);
+                }
+            }
+        }
+        self.follow_console(&deployment, event, outcome.state);
+        if let Some(job) = deployment.job
+            && (outcome.failure.is_some()
+                || outcome.state.is_some_and(|now| !now.is_before_ready()))
+        {
+            self.watchers.wake(job);
+        }
+        if outcome.way == Some(Way::Boot) {
+            log::warn!("node={} begins anew for {:?}: {event:?}", deployment.node, deployment.job);
         }
         if outcome.application_ready {
             self.store.note_application_ready(id)?;
@@ -116,19 +213,42 @@ impl Engine {
         if outcome.state.is_some_and(|state| !state.is_before_ready()) {
             self.fetches().remove(&id);
         }
-        if outcome.state == Some(State::Released) {
-            self.keep_energy(id)?;
+        if outcome.state == Some(State::Released)
+            && let Err(error) = self.keep_energy(id)
+        {
+            // It is computed whenever somebody asks, as long as its readings are there.
+            log::error!("deployment {id}: keeping its energy: {}", crate::chain(&error));
         }
         self.log(&deployment, event, outcome.state, outcome.failure.as_ref());
-        let newest = self.store.newest_on(&deployment.node)?.is_none_or(|newest| newest.id == id);
-        for action in outcome.actions.iter().filter(|action| newest || !action.is_about_use()) {
-            self.act(&deployment, action);
+        for action in outcome.actions.iter().filter(|action| current || !action.is_about_use()) {
+            self.act(&deployment, action, outcome.failure.as_ref());
         }
-        if newest {
-            self.fleet.set_active(&deployment.node, outcome.state.unwrap_or(deployment.state));
+        if let Some(now) = self.store.current_on(&deployment.node)? {
+            self.fleet.set_active(&deployment.node, now.state);
         }
-        self.changed.notify_one();
+        // The reconciler asks some questions again and again: one that changed nothing is no news to it.
+        if outcome.state.is_some() || outcome.application_ready || !outcome.actions.is_empty() {
+            self.changed.notify_one();
+            self.signs.wake(&deployment.node);
+        }
         Ok(())
+    }
+
+    /// Lets a deployment take the running node over from another one, at one instant: where the one's
+    /// energy ends, the other's begins. In this order: after a crash in between the reconciler goes on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn take_over(
+        &self,
+        id: DeploymentId,
+        from: DeploymentId,
+        choice: TakeOver,
+    ) -> Result<(), StoreError> {
+        self.store.note_take_over(id, from, choice.clears_memory)?;
+        let now = now_unix_ns();
+        self.apply_at(id, &Event::TakeOver(choice.way), now)?;
+        self.apply_at(from, &Event::HandedOver, now)
     }
 
     /// Ends a job's try: its nodes are free to be given back, but for those that Slurm has given to
@@ -149,13 +269,16 @@ impl Engine {
                 self.apply(one.id, &Event::Superseded)?;
                 continue;
             }
-            self.slurm.say(Word::NoteDrain(one.node.clone()));
-            if !of.asked.power_off_after {
-                self.slurm.say(Word::PowerDownWhenIdle(one.node));
+            if !one.stays_on {
+                self.slurm.say(Word::NoteDrain(one.node.clone()));
+                if !of.asked.power_off_after {
+                    self.slurm.say(Word::PowerDownWhenIdle(one.node));
+                }
             }
             self.apply(one.id, &Event::JobEnded)?;
         }
         self.store.end_try(of.id, now_unix_ns())?;
+        self.watchers.wake(of.asked.job);
         // Perhaps nobody waits for its image any more.
         self.image_wanted.notify_one();
         let nodes = self.store.deployments_of_try(of.id)?;
@@ -179,7 +302,10 @@ impl Engine {
     /// The suspects that were silent for too long; each is named once.
     pub fn silent_suspects(&self) -> Vec<DeploymentId> {
         let mut suspects = self.suspects();
-        suspects.extract_if(|_, since| since.elapsed() > SILENCE).map(|(id, _)| id).collect()
+        suspects
+            .extract_if(|_, since| since.elapsed() > SUSPECT_SILENCE)
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// Where the last fetch of a node is noted that waits for its application image: by whoever sends
@@ -212,20 +338,23 @@ impl Engine {
         }
         for deployment in self.store.live_deployments()? {
             self.fleet.set_active(&deployment.node, deployment.state);
+            self.consoles.resume(&deployment);
             if deployment.state == State::PoweringOff && deployment.failure.is_some() {
-                self.act(&deployment, &Action::PowerDownInSlurm);
+                self.act(&deployment, &Action::PowerDownInSlurm, None);
             }
             match deployment.state {
-                State::PoweringOn => self.act(&deployment, &Action::PowerOn),
-                State::PoweringOff => self.act(&deployment, &Action::PowerOff),
-                State::Settling => self.act(&deployment, &Action::ResumeInSlurm),
+                State::PoweringOn => self.act(&deployment, &Action::PowerOn, None),
+                State::PoweringOff => self.act(&deployment, &Action::PowerOff, None),
+                State::Settling => self.act(&deployment, &Action::ResumeInSlurm, None),
                 State::Waiting
+                | State::TakingOver
                 | State::Booting
                 | State::Starting
                 | State::Registering
                 | State::FetchingImage
                 | State::Ready
                 | State::Ended
+                | State::Kept
                 | State::Released => {}
             }
         }
@@ -249,13 +378,23 @@ impl Engine {
         self.store.keep_energy(id, &record)
     }
 
-    fn act(&self, deployment: &Deployment, action: &Action) {
+    /// `deployment`: as it was before; `failure`: what has just happened to it.
+    fn act(&self, deployment: &Deployment, action: &Action, failure: Option<&Failure>) {
         let node = &deployment.node;
+        let off = || PowerOff {
+            deployment: Some(deployment.id),
+            gently: failure.is_none()
+                && matches!(deployment.state, State::Ready | State::Ended | State::Kept),
+            explain: failure.is_some_and(|failure| failure.blame == Blame::Node),
+        };
         match action {
             Action::PowerOn => self.fleet.order(node, Order::On(deployment.id)),
-            Action::PowerOff => self.fleet.order(node, Order::Off(Some(deployment.id))),
+            Action::PowerOff => self.fleet.order(node, Order::Off(off())),
             Action::Drain(reason) => self.drain(node, reason),
-            Action::Down(reason) => self.slurm.say(Word::Down(node.clone(), reason.clone())),
+            Action::Down(reason) => {
+                let reason = self.note_own_drain(node, reason, false);
+                self.slurm.say(Word::Down(node.clone(), reason));
+            }
             Action::PowerDownInSlurm => self.slurm.say(Word::PowerDown(node.clone())),
             Action::ResumeInSlurm => self.slurm.say(Word::Resume(node.clone())),
         }
@@ -264,28 +403,39 @@ impl Engine {
     /// The reason is kept before it is said: draining a node that is powering up makes slurmctld
     /// requeue its job and then forget the drain when it powers the node down (seen with 22.05).
     pub fn drain(&self, node: &NodeName, reason: &str) {
-        if let Err(error) = self.store.set_kept_drain(node, Some(reason)) {
-            log::error!("node={node}: {}", crate::chain(&error));
-        }
-        self.slurm.say(Word::Drain(node.clone(), reason.to_owned()));
+        let reason = self.note_own_drain(node, reason, true);
+        self.slurm.say(Word::Drain(node.clone(), reason));
     }
 
-    /// Adds what the console saw last to a failure of the node, where the site logs consoles.
-    fn explain(&self, deployment: &Deployment, failure: &mut Failure) {
-        let silent = [
-            State::Booting,
-            State::Starting,
-            State::Registering,
-            State::FetchingImage,
-            State::Ready,
-        ];
-        if failure.blame != Blame::Node || !silent.contains(&deployment.state) {
-            return;
+    /// Gives the reason as slurmctld will show it, by which the drain is known as ours.
+    fn note_own_drain(&self, node: &NodeName, reason: &str, kept: bool) -> String {
+        let reason = quarantine::line(reason);
+        if let Err(error) = self.store.note_own_drain(node, &reason, kept) {
+            log::error!("node={node}: {}", crate::chain(&error));
         }
-        let row = self.store.node(&deployment.node).ok().flatten();
-        let path = row.and_then(|row| row.definition.console_log);
-        if let Some(line) = path.and_then(|path| crate::console::telling_line(path.as_ref())) {
+        reason
+    }
+
+    /// Adds what the console showed of this boot to a failure of the node.
+    fn explain(&self, deployment: &Deployment, failure: &mut Failure) {
+        let seen = self.consoles.seen(deployment);
+        self.consoles.keep(deployment, &seen.last);
+        if let Some(line) = seen.telling.filter(|_| failure.blame == Blame::Node) {
             failure.reason = format!("{}; console: {line}", failure.reason);
+        }
+    }
+
+    /// A boot begins with each power-on, or where it takes a running node over.
+    fn follow_console(&self, before: &Deployment, event: &Event, to: Option<State>) {
+        let is_on = *event == Event::PowerOnAccepted || to == Some(State::TakingOver);
+        match to {
+            Some(State::PoweringOn | State::TakingOver) if is_on => self.consoles.begin(before),
+            Some(State::PoweringOn) if before.state != State::PoweringOn => {
+                self.consoles.forget(before);
+            }
+            Some(State::Booting) => self.consoles.begin_unless_known(before),
+            Some(state) if !state.is_before_ready() => self.consoles.end(before),
+            _ => {}
         }
     }
 
@@ -303,35 +453,6 @@ impl Engine {
             (None, Some(to)) => log::info!("job={job} node={node} {from} -> {}", to.name()),
             (None, None) => log::debug!("job={job} node={node} {from}: {event:?}"),
         }
-    }
-}
-
-impl Listener for Engine {
-    fn happened(&self, node: &NodeName, id: DeploymentId, event: &Event, marks: &[(Mark, i64)]) {
-        if *event == Event::PowerSeenOff {
-            self.fleet.note_by_hand(node, PowerAction::Off);
-        }
-        if let Err(error) = self.apply_at(id, event, marks) {
-            log::error!("node={node} {event:?}: {}", crate::chain(&error));
-        }
-    }
-
-    fn reading(&self, node: &NodeName, sample: Sample, meter: &str) {
-        if let Err(error) = self.store.add_sample(node, sample, meter) {
-            log::error!("node={node}: keeping a reading: {}", crate::chain(&error));
-        }
-    }
-
-    fn settled(&self, node: &NodeName) {
-        match self.store.newest_on(node) {
-            Ok(Some(newest)) => self.happened(node, newest.id, &Event::Settled, &[]),
-            Ok(None) => {}
-            Err(error) => log::error!("node={node}: {}", crate::chain(&error)),
-        }
-    }
-
-    fn is_held(&self, node: &NodeName) -> bool {
-        self.fleet.is_held(node)
     }
 }
 

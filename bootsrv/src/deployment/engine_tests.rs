@@ -1,14 +1,15 @@
 //! The engine with a real store, without hardware: what is written, and what slurmctld is told.
 
 use super::engine::Engine;
+use super::take_over::TakeOver;
 use super::transition::Event;
-use super::{Blame, Failure, Mark, State, view};
+use super::{Blame, Failure, Mark, State, Way, view};
 use crate::config::Config;
 use crate::examples::{CONFIG, asked};
 use crate::pin::Pin;
-use crate::power::Fleet;
+use crate::power::{Fleet, Listener};
 use crate::slurm_queue::{SlurmQueue, Word};
-use crate::store::Store;
+use crate::store::{NewDeployment, Store};
 use crate::token;
 use protocol::api::JobState;
 use protocol::boot::AgentStage;
@@ -17,10 +18,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 fn engine() -> (Engine, UnboundedReceiver<Word>) {
+    engine_on(Store::in_memory().unwrap())
+}
+
+fn engine_on(store: Store) -> (Engine, UnboundedReceiver<Word>) {
     let config: Config = toml::from_str(&CONFIG.replace("STATE", "/s")).unwrap();
     let (slurm, words) = SlurmQueue::recorded();
-    let store = Arc::new(Store::in_memory().unwrap());
-    (Engine::new(store, Arc::new(config), Fleet::default(), slurm), words)
+    (Engine::new(Arc::new(store), Arc::new(config), Fleet::default(), slurm), words)
 }
 
 fn node(name: &str) -> NodeName {
@@ -151,4 +155,44 @@ fn a_try_that_follows_at_once_keeps_the_node() {
     let states: Vec<State> =
         engine.store.deployments_of_try(old.id).unwrap().iter().map(|one| one.state).collect();
     assert_eq!(states, [State::PoweringOff, State::PoweringOff]);
+}
+
+/// The store is locked by another program just when the node is seen off.
+#[test]
+fn what_cannot_be_written_is_not_taken_and_keeps_its_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let (engine, mut words) = engine_on(Store::open(&path).unwrap());
+    let id = engine.store.deployments_of_try(job(&engine, &["n1"])).unwrap()[0].id;
+    bring_to(&engine, id, State::Ready);
+    engine.apply(id, &Event::GivenBack).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(!engine.happened(&node("n1"), id, &Event::PowerSeenOff, 42));
+    assert!(engine.store_was_away().is_some(), "no limit counts it");
+    assert!(words.try_recv().is_err(), "nothing was decided");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(engine.happened(&node("n1"), id, &Event::PowerSeenOff, 42));
+    assert_eq!(words.try_recv().unwrap(), Word::Resume(node("n1")));
+    assert!(engine.store.marks(id).unwrap().contains(&(Mark::PowerOff, 42)));
+}
+
+#[test]
+fn a_node_is_handed_over_at_one_instant() {
+    let (engine, _words) = engine();
+    let new = || {
+        let (kernel, image) = ("k".parse().unwrap(), "i".parse().unwrap());
+        let new = token::new_deployment(node("n1"), kernel, image, Pin::of_nothing());
+        NewDeployment { stays_on: true, ..new }
+    };
+    let from = engine.store.add_jobless(&new(), 1).unwrap();
+    bring_to(&engine, from, State::Ready);
+    let id = engine.store.add_jobless(&new(), 1).unwrap();
+    let choice = TakeOver { way: Way::Adopt, clears_memory: false };
+    engine.take_over(id, from, choice).unwrap();
+    let at = |id: i64, of: Mark| {
+        let marks = engine.store.marks(id).unwrap();
+        marks.into_iter().find(|(mark, _)| *mark == of).unwrap().1
+    };
+    assert_eq!(at(from, Mark::HandedOver), at(id, Mark::TakeOver));
 }

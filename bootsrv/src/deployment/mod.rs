@@ -1,13 +1,24 @@
 //! A deployment is one job on one node: the unit of everything bootsrv does.
 
+mod ages;
 pub mod engine;
 #[cfg(test)]
 mod engine_tests;
+pub mod findings;
+mod hearing;
+#[cfg(test)]
+mod model_check;
+pub mod quarantine;
 pub mod reconciler;
 mod resync;
+pub mod signs;
 pub mod state;
+pub mod take_over;
 pub mod transition;
+#[cfg(test)]
+mod transition_tests;
 pub mod view;
+pub mod watchers;
 
 use protocol::boot::AppliedSetting;
 use protocol::names::{ImageName, JobId, KernelName, NodeName};
@@ -47,6 +58,42 @@ pub struct Deployment {
     pub boot_id: Option<String>,
     /// The settings as the kernel showed them.
     pub applied: Vec<AppliedSetting>,
+    /// How the node came to it.
+    pub way: Way,
+    /// The deployment it took the running node over from, if it did.
+    pub taken_from: Option<DeploymentId>,
+    /// The node stays on after the job.
+    pub stays_on: bool,
+}
+
+/// How a node comes to a deployment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// Powered on from off: firmware and boot loader.
+    #[default]
+    Boot,
+    /// It runs what is asked for: handed over as it is.
+    Adopt,
+    /// It runs something else: its kernel starts the next one.
+    Kexec,
+}
+
+impl Way {
+    /// The spelling in the store.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Boot => None,
+            Self::Adopt => Some("adopt"),
+            Self::Kexec => Some("kexec"),
+        }
+    }
+
+    /// The value of that spelling; `None`: it has none.
+    #[must_use]
+    pub fn from_name(name: Option<&str>) -> Option<Self> {
+        [Self::Boot, Self::Adopt, Self::Kexec].into_iter().find(|one| one.name() == name)
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +115,9 @@ impl Deployment {
             token_served: false,
             boot_id: None,
             applied: vec![],
+            way: Way::Boot,
+            taken_from: None,
+            stays_on: false,
         }
     }
 }
@@ -117,6 +167,8 @@ pub enum Blame {
     Job,
     /// The node: drain it, the job goes elsewhere.
     Node,
+    /// Neither: a setting of the site. The job tries again, and is held in the end.
+    Site,
 }
 
 impl Blame {
@@ -126,13 +178,14 @@ impl Blame {
         match self {
             Self::Job => "job",
             Self::Node => "node",
+            Self::Site => "site",
         }
     }
 
     /// The blame of that spelling.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Job, Self::Node].into_iter().find(|blame| blame.name() == name)
+        [Self::Job, Self::Node, Self::Site].into_iter().find(|blame| blame.name() == name)
     }
 }
 
@@ -141,6 +194,10 @@ impl Blame {
 pub enum Mark {
     /// The job asked.
     Requested,
+    /// The running node's agent is asked to take the deployment over.
+    TakeOver,
+    /// The running kernel is about to start the next one.
+    Jumped,
     /// The controller accepted power-on.
     PowerOn,
     /// iPXE got its script.
@@ -167,6 +224,8 @@ pub enum Mark {
     JobStarted,
     /// EpilogSlurmctld came.
     JobEnded,
+    /// The running node went to the next deployment.
+    HandedOver,
     /// Power-off was ordered.
     PowerOffOrdered,
     /// Power was seen off.
@@ -177,8 +236,10 @@ pub enum Mark {
 
 impl Mark {
     /// All marks, in the order a boot without fault reaches them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Requested,
+        Self::TakeOver,
+        Self::Jumped,
         Self::PowerOn,
         Self::ScriptServed,
         Self::KernelStarted,
@@ -192,6 +253,7 @@ impl Mark {
         Self::ApplicationReady,
         Self::JobStarted,
         Self::JobEnded,
+        Self::HandedOver,
         Self::PowerOffOrdered,
         Self::PowerOff,
         Self::Settled,
@@ -202,6 +264,8 @@ impl Mark {
     pub fn name(self) -> &'static str {
         match self {
             Self::Requested => "requested",
+            Self::TakeOver => "take_over",
+            Self::Jumped => "jumped",
             Self::PowerOn => "power_on",
             Self::ScriptServed => "script_served",
             Self::KernelStarted => "kernel_started",
@@ -215,6 +279,7 @@ impl Mark {
             Self::ApplicationReady => "application_ready",
             Self::JobStarted => "job_started",
             Self::JobEnded => "job_ended",
+            Self::HandedOver => "handed_over",
             Self::PowerOffOrdered => "power_off_ordered",
             Self::PowerOff => "power_off",
             Self::Settled => "settled",

@@ -3,15 +3,17 @@
 //! longer than the right message can be under way.
 
 use super::engine::Engine;
+use super::findings;
 use super::transition::Event;
-use super::{Deployment, State};
+use super::{Deployment, DeploymentId, State};
 use crate::clock::{SECOND_NS, now_unix_ns};
-use crate::power::Order;
+use crate::power::{Order, PowerOff};
 use crate::slurm::{Scontrol, SlurmNode};
 use crate::slurm_queue::Word;
 use crate::store::{NodeRow, StoreError};
 use protocol::names::NodeName;
-use std::collections::HashMap;
+use protocol::node_list::expand;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,17 +30,37 @@ enum Repair {
     PowerDown,
     /// It is off, and Slurm waits for SuspendTimeout.
     Resume,
-    /// Slurm took it out of service because ResumeProgram did not reach us: it has no fault.
+    /// Slurm took it out of service because ResumeProgram did not reach us, or ResumeTimeout is too short:
+    /// it has no fault.
     Spare,
     /// It stands in our hold script, and nobody wants it.
     SwitchOff,
+    /// It is off and free, and Slurm remembers that it did not answer: 22.05 gives such a node to no job
+    /// once it is reconfigured. A power-down makes it forget.
+    Forget,
 }
 
 impl Repair {
+    /// What looks wrong.
+    fn words(self) -> &'static str {
+        match self {
+            Self::EndJob => "has no job any more in Slurm, although no epilog has said so",
+            Self::GiveBack => {
+                "is powered down or DOWN in Slurm, although SuspendProgram has not said so"
+            }
+            Self::NotComing => "is expected up by Slurm, but nobody has asked for its boot",
+            Self::PowerDown => "is off, but not for Slurm",
+            Self::Resume => "is off, but Slurm still waits for that",
+            Self::Spare => "was set down by Slurm's ResumeTimeout, and has no fault",
+            Self::SwitchOff => "is on and asks what to boot, but nobody wants it",
+            Self::Forget => "is off and free, but not responding for Slurm",
+        }
+    }
+
     /// How long it must have looked so: longer than the hooks go on trying to reach us.
     fn patience(self) -> Duration {
         match self {
-            Self::PowerDown | Self::Resume => Duration::ZERO,
+            Self::PowerDown | Self::Resume | Self::Forget => Duration::ZERO,
             Self::EndJob | Self::GiveBack | Self::NotComing | Self::Spare => {
                 Duration::from_secs(30)
             }
@@ -59,6 +81,12 @@ struct Seen<'a> {
     idles: bool,
 }
 
+/// Slurm is told a second time to forget a silence after this time, then after twice as long, and so on: an
+/// answer that it still waited for, of a node that has gone off, makes it remember again.
+const FORGET_AGAIN: Duration = Duration::from_secs(30);
+/// Longest between two of them: a node that is being powered down can be given to no job.
+const FORGET_AGAIN_MAX: Duration = Duration::from_secs(600);
+
 /// How `ResumeTimeout` is named in the reason that slurmctld gives.
 const RESUME_TIMEOUT: &str = "ResumeTimeout reached";
 
@@ -66,11 +94,13 @@ fn repair(seen: Seen<'_>) -> Option<Repair> {
     let Seen { slurm, live, wanted, idles } = seen;
     let powered_down = slurm.has("POWERED_DOWN") || slurm.has("POWERING_DOWN");
     if let Some(one) = live {
-        let in_use = matches!(one.state, State::Ready | State::Ended);
+        let in_use = matches!(one.state, State::Ready | State::Ended | State::Kept);
+        // Nobody will be given a node that Slurm has set DOWN.
+        let lost = one.state == State::Kept && slurm.has("DOWN");
         return if one.job.is_some() && one.state <= State::Ready && !slurm.has_job() {
             Some(Repair::EndJob)
         } else {
-            (in_use && powered_down && !slurm.has_job()).then_some(Repair::GiveBack)
+            (in_use && (powered_down || lost) && !slurm.has_job()).then_some(Repair::GiveBack)
         };
     }
     if wanted || slurm.has_job() {
@@ -89,6 +119,10 @@ fn repair(seen: Seen<'_>) -> Option<Repair> {
     if !slurm.has("POWERED_DOWN") && (!slurm.has("DRAIN") || slurm.has("NOT_RESPONDING")) {
         return Some(Repair::PowerDown);
     }
+    let is_free = slurm.has("IDLE") && slurm.has("POWERED_DOWN") && !slurm.has("DRAIN");
+    if is_free && slurm.has("NOT_RESPONDING") {
+        return Some(Repair::Forget);
+    }
     idles.then_some(Repair::SwitchOff)
 }
 
@@ -96,6 +130,17 @@ fn repair(seen: Seen<'_>) -> Option<Repair> {
 #[derive(Debug, Default)]
 pub(super) struct Resync {
     odd: HashMap<NodeName, (Repair, Instant)>,
+    /// How slurmctld was told to forget that a node was silent.
+    forgotten: HashMap<NodeName, Forgotten>,
+}
+
+#[derive(Debug)]
+struct Forgotten {
+    /// The node's newest deployment then.
+    after: Option<DeploymentId>,
+    told_at: Instant,
+    /// How long it is left at that.
+    pause: Duration,
 }
 
 impl Resync {
@@ -104,18 +149,38 @@ impl Resync {
         let (Ok(rows), Ok(live)) = (engine.store.nodes(), engine.store.live_deployments()) else {
             return;
         };
-        let names: Vec<NodeName> = rows.iter().map(|row| row.definition.name.clone()).collect();
+        let defined: BTreeSet<NodeName> =
+            rows.iter().map(|row| row.definition.name.clone()).collect();
+        let lists = engine.config.partitions.iter().filter_map(|one| one.nodes.as_ref());
+        let of_partitions = lists.filter_map(|list| expand(list).ok()).flatten();
+        let names: BTreeSet<NodeName> = of_partitions.chain(defined.iter().cloned()).collect();
+        let names: Vec<NodeName> = names.into_iter().collect();
         let shown = match scontrol.nodes(&names).await {
             Ok(shown) => shown,
-            Err(error) => return log::warn!("asking slurmctld: {}", crate::chain(&error)),
+            Err(error) => {
+                let why = crate::chain(&error);
+                findings::note(engine, &rows, &live, &Err(why.clone()), &self.odd(), &[]);
+                return log::warn!("asking slurmctld: {why}");
+            }
         };
+        let strangers: Vec<NodeName> =
+            shown.keys().filter(|name| !defined.contains(*name)).cloned().collect();
+        findings::note(engine, &rows, &live, &Ok(&shown), &self.odd(), &strangers);
         for row in rows {
             let name = &row.definition.name;
             let Some(slurm) = shown.get(name) else { continue };
+            if row.ending_drain.is_some() {
+                engine.slurm.say(Word::Undrain(name.clone()));
+            }
             let live =
                 live.iter().find(|one| &one.node == name && !one.state.has_given_node_back());
             let seen = Seen { slurm, live, wanted: is_wanted(&row), idles: idles(engine, &row) };
-            let Some(due) = self.due(name, repair(seen)) else { continue };
+            let found = repair(seen).filter(|found| {
+                *found != Repair::Forget
+                    || (engine.store.current_on(name))
+                        .is_ok_and(|newest| self.may_forget(name, newest.map(|one| one.id)))
+            });
+            let Some(due) = self.due(name, found) else { continue };
             if due == Repair::EndJob && still_has_a_job(scontrol, live).await {
                 continue;
             }
@@ -123,6 +188,26 @@ impl Resync {
                 log::error!("node={name}: {}", crate::chain(&error));
             }
         }
+    }
+
+    /// What is waited for, or was done in this round, in words.
+    fn odd(&self) -> Vec<(NodeName, &'static str)> {
+        self.odd.iter().map(|(name, (repair, _))| (name.clone(), repair.words())).collect()
+    }
+
+    /// At once after each deployment of the node; more and more seldom when Slurm remembers all the same.
+    fn may_forget(&mut self, name: &NodeName, newest: Option<DeploymentId>) -> bool {
+        let is_same = |told: &&Forgotten| {
+            told.after == newest && told.told_at.elapsed() < 2 * FORGET_AGAIN_MAX
+        };
+        let told = self.forgotten.get(name).filter(is_same);
+        if told.is_some_and(|told| told.told_at.elapsed() < told.pause) {
+            return false;
+        }
+        let pause = told.map_or(FORGET_AGAIN, |told| FORGET_AGAIN_MAX.min(2 * told.pause));
+        let now = Forgotten { after: newest, told_at: Instant::now(), pause };
+        self.forgotten.insert(name.clone(), now);
+        true
     }
 
     fn due(&mut self, name: &NodeName, found: Option<Repair>) -> Option<Repair> {
@@ -157,7 +242,8 @@ fn is_wanted(row: &NodeRow) -> bool {
     /// Longest between ResumeProgram and the request of the job it came for, while nothing is wrong.
     const WANTED_SECONDS_MAX: i64 = 15;
     let since = row.wanted_since_unix_ns;
-    since.is_some_and(|at| now_unix_ns() - at < WANTED_SECONDS_MAX * SECOND_NS)
+    let now = now_unix_ns();
+    since.is_some_and(|at| (0..WANTED_SECONDS_MAX * SECOND_NS).contains(&(now - at)))
 }
 
 fn idles(engine: &Engine, row: &NodeRow) -> bool {
@@ -171,20 +257,25 @@ fn carry_out(
     name: &NodeName,
     live: Option<&Deployment>,
 ) -> Result<(), StoreError> {
-    let told = |what| log::warn!("node={name} {what}");
+    let told = |what| log::warn!("node={name} {}: {what}", repair.words());
     match (repair, live) {
         (Repair::EndJob, Some(one)) => {
-            told("has no job any more in Slurm, although no epilog has said so: ending it here");
+            told("ending its job here");
             let of = one.try_id.map(|id| engine.store.one_try(id)).transpose()?.flatten();
             of.map_or(Ok(()), |of| engine.end_try(&of, &[]))?;
         }
         (Repair::GiveBack, Some(one)) => {
-            told("was powered down by Slurm, although SuspendProgram has not said so");
+            told("powering it off");
             engine.apply(one.id, &Event::GivenBack)?;
         }
         (Repair::NotComing, _) => {
-            told("is expected up by Slurm, but nobody has asked for its boot: powering it down");
+            told("powering it down");
             engine.slurm.say(Word::PowerDown(name.clone()));
+        }
+        (Repair::Forget, _) => {
+            told("powering it down there");
+            // Not by force: slurmctld may give it to a job at this moment, which then keeps it.
+            engine.slurm.say(Word::PowerDownWhenIdle(name.clone()));
         }
         (Repair::PowerDown, _) => engine.slurm.say(Word::PowerDown(name.clone())),
         (Repair::Resume, _) => engine.slurm.say(Word::Resume(name.clone())),
@@ -194,12 +285,12 @@ fn carry_out(
             engine.slurm.say(Word::Drain(name.clone(), reason));
         }
         (Repair::Spare, _) => {
-            told("was set down by Slurm for a boot that nobody asked us for: back into service");
+            told("back into service");
             engine.slurm.say(Word::Spare(name.clone()));
         }
         (Repair::SwitchOff, _) => {
-            told("is on and asks what to boot, but nobody wants it: switching it off");
-            engine.fleet.order(name, Order::Off(None));
+            told("switching it off");
+            engine.fleet.order(name, Order::Off(PowerOff::default()));
         }
         (Repair::EndJob | Repair::GiveBack, None) => {}
     }
@@ -227,6 +318,9 @@ mod tests {
     fn a_node_without_a_deployment_must_be_off_for_slurm_too() {
         for (flags, expected) in [
             ("IDLE+POWERED_DOWN", None),
+            ("IDLE+POWERED_DOWN+NOT_RESPONDING", Some(Repair::Forget)),
+            ("IDLE+DRAIN+POWERED_DOWN+NOT_RESPONDING", None),
+            ("DOWN+POWERED_DOWN+NOT_RESPONDING", None),
             ("IDLE+POWERING_DOWN", Some(Repair::Resume)),
             ("IDLE", Some(Repair::PowerDown)),
             ("UNKNOWN+NOT_RESPONDING", Some(Repair::PowerDown)),
@@ -271,6 +365,9 @@ mod tests {
             ("IDLE+POWERING_UP", State::Booting, job, Some(Repair::EndJob)),
             ("IDLE+POWERED_DOWN", State::Ready, job, Some(Repair::EndJob)),
             ("IDLE+POWERED_DOWN", State::Ended, job, Some(Repair::GiveBack)),
+            ("IDLE", State::Kept, job, None),
+            ("IDLE+POWERED_DOWN", State::Kept, job, Some(Repair::GiveBack)),
+            ("DOWN+NOT_RESPONDING", State::Kept, job, Some(Repair::GiveBack)),
             ("IDLE+POWERING_DOWN", State::PoweringOff, job, None),
             // Booted for no job: idle is what it should be.
             ("IDLE", State::Ready, None, None),
@@ -280,6 +377,25 @@ mod tests {
             let seen = Seen { slurm: &slurm, live: Some(&one), wanted: false, idles: false };
             assert_eq!(repair(seen), expected, "{flags} {state:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_silence_is_to_be_forgotten_and_less_and_less_often() {
+        let (mut resync, name) = (Resync::default(), "n1".parse().unwrap());
+        assert!(resync.may_forget(&name, Some(7)));
+        assert!(!resync.may_forget(&name, Some(7)), "it has been told");
+        assert!(resync.may_forget(&name, Some(8)), "another boot has failed");
+        let mut told = 0;
+        for _second in 0..3600 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            told += i32::from(resync.may_forget(&name, Some(8)));
+        }
+        // After 30, 90, 210, 450, 930 s, and then each 600 s.
+        assert_eq!(told, 9);
+        tokio::time::advance(2 * FORGET_AGAIN_MAX).await;
+        assert!(resync.may_forget(&name, Some(8)));
+        tokio::time::advance(FORGET_AGAIN).await;
+        assert!(resync.may_forget(&name, Some(8)), "it was well for long: as at first");
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,10 @@ pub enum State {
     /// The job asked for the node; it still belongs to an earlier deployment that is being powered
     /// off. Ends when that power is seen off.
     Waiting,
+    /// The node runs for an earlier deployment, which has no use for it any more; its agent is asked to
+    /// hand it over as it is, or to start this deployment's kernel ([`super::Way`]). Ends when the agent
+    /// sees slurmd; if that does not come, the node is powered off and on.
+    TakingOver,
     /// The node is to be powered on, from off, for this deployment; its script was not asked for
     /// yet. Ends when the boot script is served.
     PoweringOn,
@@ -29,6 +33,9 @@ pub enum State {
     Ready,
     /// The job is over; Slurm has not yet given the node back. Ends with SuspendProgram.
     Ended,
+    /// The job is over, and the node stays on for the next one. Ends when that takes it over, or with
+    /// SuspendProgram when none came in time.
+    Kept,
     /// The node is to be powered off. Ends when the power is seen off.
     PoweringOff,
     /// Power was seen off, the node may be used again; readings go on until they have settled.
@@ -39,8 +46,9 @@ pub enum State {
 
 impl State {
     /// All states in the order of time.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Waiting,
+        Self::TakingOver,
         Self::PoweringOn,
         Self::Booting,
         Self::Starting,
@@ -48,6 +56,7 @@ impl State {
         Self::FetchingImage,
         Self::Ready,
         Self::Ended,
+        Self::Kept,
         Self::PoweringOff,
         Self::Settling,
         Self::Released,
@@ -58,6 +67,7 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::TakingOver => "taking_over",
             Self::PoweringOn => "powering_on",
             Self::Booting => "booting",
             Self::Starting => "starting",
@@ -65,6 +75,7 @@ impl State {
             Self::FetchingImage => "fetching_image",
             Self::Ready => "ready",
             Self::Ended => "ended",
+            Self::Kept => "kept",
             Self::PoweringOff => "powering_off",
             Self::Settling => "settling",
             Self::Released => "released",
@@ -80,7 +91,7 @@ impl State {
     /// Whether the node is on its way up, so that kernel, initrd and images may be fetched.
     #[must_use]
     pub fn is_booting(self) -> bool {
-        matches!(self, Self::PoweringOn | Self::Booting | Self::Starting)
+        matches!(self, Self::TakingOver | Self::PoweringOn | Self::Booting | Self::Starting)
     }
 
     /// Whether the node may ask for its job's application image, and fetch its layers: from the
@@ -89,7 +100,12 @@ impl State {
     pub fn may_fetch_application(self) -> bool {
         matches!(
             self,
-            Self::Booting | Self::Starting | Self::Registering | Self::FetchingImage | Self::Ready
+            Self::TakingOver
+                | Self::Booting
+                | Self::Starting
+                | Self::Registering
+                | Self::FetchingImage
+                | Self::Ready
         )
     }
 
@@ -110,6 +126,7 @@ impl State {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Waiting => "waiting for the node to be powered off by its last use",
+            Self::TakingOver => "taking the running node over, without a power cycle",
             Self::PoweringOn => "powering on, firmware running",
             Self::Booting => "loading kernel and initrd",
             Self::Starting => "kernel up, setting up root and settings",
@@ -117,6 +134,7 @@ impl State {
             Self::FetchingImage => "registered, waiting for the application image",
             Self::Ready => "ready",
             Self::Ended => "job over, waiting for Slurm to give the node back",
+            Self::Kept => "job over, kept on for the next",
             Self::PoweringOff => "powering off",
             Self::Settling => "off, last readings",
             Self::Released => "released",
@@ -133,6 +151,7 @@ mod tests {
     fn spellings_are_pinned_both_ways() {
         let names = [
             "waiting",
+            "taking_over",
             "powering_on",
             "booting",
             "starting",
@@ -140,6 +159,7 @@ mod tests {
             "fetching_image",
             "ready",
             "ended",
+            "kept",
             "powering_off",
             "settling",
             "released",

@@ -1,7 +1,7 @@
 //! (deployment, event) → what becomes of it. Pure: every rule of a deployment's life is here, and
 //! nowhere else. The reconciler carries the actions out; carrying one out twice must be harmless.
 
-use super::{Application, Blame, Deployment, Failure, Mark, State};
+use super::{Application, Blame, Deployment, Failure, Mark, State, Way};
 use crate::config::Limits;
 use protocol::boot::AgentStage;
 
@@ -10,10 +10,19 @@ use protocol::boot::AgentStage;
 pub enum Event {
     /// No earlier deployment holds the node any more.
     NodeFree,
-    /// Power-on waits for its turn (inrush limit): not the firmware's time yet.
+    /// The running node may be taken over from the deployment that has it.
+    TakeOver(Way),
+    /// The agent could not be taken over: this boot, or the node's, has to begin anew.
+    TakeOverFailed,
+    /// The next deployment has taken the running node over.
+    HandedOver,
+    /// A power order waits: power-on for its turn (inrush limit) or for a harder means, either for a
+    /// management network that is away. No limit counts that.
     Queued,
     /// The controller accepted power-on.
     PowerOnAccepted,
+    /// The power was cut and given back for this deployment: whatever the node had begun is void.
+    Repowered,
     /// iPXE asked for the script.
     ScriptAsked,
     /// The node asked for its script while it was in use, and was not heard of since.
@@ -36,6 +45,8 @@ pub enum Event {
     PowerSeenOff,
     /// The readings have settled after power-off.
     Settled,
+    /// ResumeFailProgram came: slurmctld has waited for longer than ResumeTimeout.
+    ResumeTimedOut,
     /// Something went wrong.
     Failed(Failure),
     /// The state has lasted longer than its limit.
@@ -79,6 +90,8 @@ pub struct Outcome {
     pub application_ready: bool,
     /// A failure to note, if none is noted yet.
     pub failure: Option<Failure>,
+    /// How the node comes to the deployment, if that is decided now.
+    pub way: Option<Way>,
     /// Marks to set.
     pub marks: Vec<Mark>,
     /// What to do.
@@ -101,10 +114,6 @@ impl Outcome {
     }
 }
 
-/// Most boot scripts one boot may ask for before its token is fetched: firmware may restart once
-/// or twice (memory training), a loop may not.
-const SCRIPTS_MAX: u32 = 3;
-
 /// Decides what an event makes of a deployment.
 #[must_use]
 pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome {
@@ -113,13 +122,32 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
         Event::NodeFree if state == State::Waiting => {
             Outcome::to(State::PoweringOn).act(Action::PowerOn)
         }
-        // Both begin the state anew, so that its limit counts from power-on.
-        Event::Queued if state == State::PoweringOn => Outcome::to(State::PoweringOn),
+        Event::TakeOver(way) if state == State::Waiting => {
+            let outcome = Outcome::to(State::TakingOver).mark(Mark::TakeOver);
+            Outcome { way: Some(*way), ..outcome }
+        }
+        Event::TakeOverFailed if state == State::TakingOver => boot_instead(),
+        Event::HandedOver if may_be_taken_over(deployment) => {
+            Outcome::to(State::Released).mark(Mark::HandedOver)
+        }
+        // The state begins anew, so that its limit counts from when the order can be carried out.
+        Event::Queued if matches!(state, State::PoweringOn | State::PoweringOff) => {
+            Outcome::to(state)
+        }
+        // The node had asked for its script meanwhile: after a restart of ours, or unseen by its controller.
+        Event::Repowered if matches!(state, State::Booting | State::Starting) => {
+            Outcome { way: Some(Way::Boot), ..Outcome::to(State::PoweringOn) }
+        }
         Event::PowerOnAccepted if state == State::PoweringOn => {
             Outcome::to(State::PoweringOn).mark(Mark::PowerOn)
         }
+        // The node was quicker than this word: without the mark its energy would count from nowhere.
+        Event::PowerOnAccepted if matches!(state, State::Booting | State::Starting) => {
+            Outcome::default().mark(Mark::PowerOn)
+        }
         Event::ScriptAsked => script_asked(deployment),
         Event::Silent if state == State::Ready => crashed(deployment, "while in use"),
+        Event::Silent if state == State::Kept => crashed(deployment, "while it was idle"),
         Event::Agent(stage) => agent(state, *stage),
         Event::ApplicationReady => application_ready(deployment),
         Event::Registered if matches!(state, State::Starting | State::Registering) => {
@@ -135,11 +163,16 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
         Event::Settled if state == State::Settling => {
             Outcome::to(State::Released).mark(Mark::Settled)
         }
+        Event::ResumeTimedOut => resume_timed_out(deployment),
         Event::Failed(failure) => failed(deployment, failure.clone()),
         Event::TimedOut => timed_out(deployment, limits),
         Event::NodeFree
+        | Event::TakeOver(_)
+        | Event::TakeOverFailed
+        | Event::HandedOver
         | Event::Queued
         | Event::PowerOnAccepted
+        | Event::Repowered
         | Event::Silent
         | Event::Registered
         | Event::JobStarted
@@ -148,15 +181,32 @@ pub fn next(deployment: &Deployment, event: &Event, limits: &Limits) -> Outcome 
     }
 }
 
+/// A node in use by nobody that is on: its job is over, or it was booted for none.
+#[must_use]
+pub fn may_be_taken_over(deployment: &Deployment) -> bool {
+    let idle = deployment.state == State::Ready && deployment.job.is_none();
+    deployment.stays_on && (deployment.state == State::Kept || idle)
+}
+
+/// What a node that cannot be taken over needs: its power-on begins with switching it off.
+fn boot_instead() -> Outcome {
+    let outcome = Outcome::to(State::PoweringOn).act(Action::PowerOn);
+    Outcome { way: Some(Way::Boot), ..outcome }
+}
+
 fn script_asked(deployment: &Deployment) -> Outcome {
     match deployment.state {
+        // The kernel did not come up by kexec, and the node was reset: it boots.
+        State::TakingOver => {
+            let outcome = Outcome::to(State::Booting).mark(Mark::ScriptServed);
+            Outcome { way: Some(Way::Boot), ..outcome }
+        }
         State::PoweringOn => Outcome::to(State::Booting).mark(Mark::ScriptServed),
         State::Booting if deployment.token_served => {
             crashed(deployment, "before the kernel reported")
         }
-        State::Booting if deployment.scripts_served >= SCRIPTS_MAX => {
-            crashed(deployment, "three times without loading the kernel")
-        }
+        // Else the kernel cannot have started: the firmware began anew, or a download was cut. However
+        // often, the state's limit ends it.
         State::Starting | State::Registering => crashed(deployment, "before slurmd registered"),
         // No program of the job runs on it yet.
         State::FetchingImage => crashed(deployment, "before its job started"),
@@ -165,6 +215,7 @@ fn script_asked(deployment: &Deployment) -> Outcome {
         | State::Waiting
         | State::Booting
         | State::Ended
+        | State::Kept
         | State::PoweringOff
         | State::Settling
         | State::Released => Outcome::default(),
@@ -179,9 +230,11 @@ fn crashed(deployment: &Deployment, when: &str) -> Outcome {
 
 fn agent(state: State, stage: AgentStage) -> Outcome {
     match (state, stage) {
-        (State::Booting | State::Starting, AgentStage::SlurmdStarted) => {
+        (State::TakingOver | State::Booting | State::Starting, AgentStage::SlurmdStarted) => {
             Outcome::to(State::Registering)
         }
+        // By kexec it stays in this state until slurmd is there: whatever fails before is a reason to
+        // boot afresh, and none to drain the node.
         (State::Booting, _) => Outcome::to(State::Starting),
         _ => Outcome::default(),
     }
@@ -208,29 +261,34 @@ fn job_ended(deployment: &Deployment) -> Outcome {
     let outcome = match deployment.state {
         // The hardware was not touched yet; Slurm still thinks that the node powers up.
         State::Waiting => Outcome::to(State::Released).act(Action::PowerDownInSlurm),
-        State::PoweringOn
+        State::TakingOver
+        | State::PoweringOn
         | State::Booting
         | State::Starting
         | State::Registering
         | State::FetchingImage => power_off().act(Action::PowerDownInSlurm),
+        State::Ready if deployment.stays_on => Outcome::to(State::Kept),
         State::Ready => Outcome::to(State::Ended),
         // A failed boot: only now has the job left the node, so that slurmctld may be told.
         State::PoweringOff | State::Settling | State::Released if deployment.failure.is_some() => {
             Outcome::default().act(Action::PowerDownInSlurm)
         }
-        State::Ended | State::PoweringOff | State::Settling | State::Released => Outcome::default(),
+        State::Ended | State::Kept | State::PoweringOff | State::Settling | State::Released => {
+            Outcome::default()
+        }
     };
     outcome.mark(Mark::JobEnded)
 }
 
 fn given_back(deployment: &Deployment) -> Outcome {
     match deployment.state {
-        State::Ready | State::Ended => power_off(),
+        State::Ready | State::Ended | State::Kept => power_off(),
         State::PoweringOff => Outcome::default(),
         State::Settling => Outcome::default().act(Action::ResumeInSlurm),
         // It may have come on since, by hand or after a power failure: Slurm wants it off.
         State::Released => Outcome::default().act(Action::PowerOff).act(Action::ResumeInSlurm),
         State::Waiting
+        | State::TakingOver
         | State::PoweringOn
         | State::Booting
         | State::Starting
@@ -249,13 +307,15 @@ fn superseded(state: State) -> Outcome {
     match state {
         State::Waiting | State::Settling => Outcome::to(State::Released).mark(Mark::Settled),
         State::PoweringOff | State::Released => Outcome::default(),
-        State::PoweringOn
+        State::TakingOver
+        | State::PoweringOn
         | State::Booting
         | State::Starting
         | State::Registering
         | State::FetchingImage
         | State::Ready
-        | State::Ended => power_off().mark(Mark::JobEnded),
+        | State::Ended
+        | State::Kept => power_off().mark(Mark::JobEnded),
     }
 }
 
@@ -273,39 +333,74 @@ fn failed(deployment: &Deployment, failure: Failure) -> Outcome {
         let in_use = deployment.state == State::Ready;
         outcome.actions.push(if in_use { Action::Down(reason) } else { Action::Drain(reason) });
     }
-    // A job's epilog says this when the job has left; here nobody else would end POWERING_UP.
-    if deployment.job.is_none() && deployment.state.is_before_ready() {
+    // A job's epilog says this when the job has left; here nobody else would end POWERING_UP, or would
+    // tell that an idle node is gone.
+    let jobless = deployment.job.is_none() && deployment.state.is_before_ready();
+    if jobless || deployment.state == State::Kept {
         outcome.actions.push(Action::PowerDownInSlurm);
     }
     Outcome { failure: Some(failure), ..outcome }
 }
 
+/// A node that is at fault meets a limit of ours long before: what is wrong is Slurm's setting, or we were
+/// away. The job's epilog may have been heard first: then this is why it ended.
+fn resume_timed_out(deployment: &Deployment) -> Outcome {
+    let reason = "did not register within Slurm's ResumeTimeout: slurm-conf check says how long it has \
+                  to be";
+    let failure = Failure { blame: Blame::Site, reason: reason.to_owned() };
+    let goes_off = matches!(deployment.state, State::PoweringOff | State::Settling);
+    if deployment.state.is_before_ready() {
+        failed(deployment, failure)
+    } else if goes_off && deployment.failure.is_none() {
+        Outcome { failure: Some(failure), ..Outcome::default() }
+    } else {
+        Outcome::default()
+    }
+}
+
 /// How long a state may last, in seconds; `None`: as long as the job or Slurm wants.
 #[must_use]
-pub fn limit_seconds(state: State, limits: &Limits) -> Option<u32> {
-    match state {
+pub fn limit_seconds(deployment: &Deployment, limits: &Limits) -> Option<u32> {
+    match deployment.state {
         State::Waiting => Some(limits.power_seconds.saturating_mul(2)),
+        State::TakingOver if deployment.way == Way::Adopt => Some(ADOPT_SECONDS),
+        State::TakingOver => Some(limits.boot_seconds + starting_seconds(limits)),
         State::PoweringOn => Some(limits.firmware_seconds),
         State::Booting => Some(limits.boot_seconds),
         // Together register_seconds, which Slurm's own limits are computed from.
-        State::Starting => Some(limits.register_seconds - limits.register_seconds / 3),
+        State::Starting => Some(starting_seconds(limits)),
         State::Registering => Some(limits.register_seconds / 3),
         // Counted from when the image is prepared, and from the last byte of it: the caller knows.
         State::FetchingImage => Some(limits.image_seconds),
-        State::Ended | State::PoweringOff => Some(limits.power_seconds),
+        State::Ended => Some(limits.power_seconds),
+        // An outlet is the last resort, and comes when everything else has had its time. Below Slurm's
+        // SuspendTimeout as slurm-conf derives it: nobody gets the node before.
+        State::PoweringOff => Some(limits.power_seconds.saturating_add(OUTLET_SECONDS)),
         State::Settling => Some(SETTLE_SECONDS_MAX),
-        State::Ready | State::Released => None,
+        // Slurm's SuspendTime ends it.
+        State::Kept | State::Ready | State::Released => None,
     }
 }
+
+fn starting_seconds(limits: &Limits) -> u32 {
+    limits.register_seconds - limits.register_seconds / 3
+}
+
+/// For a running node to say that it is what the next job asks for; it has only to look.
+const ADOPT_SECONDS: u32 = 10;
+
+/// For an outlet to take the power away after a controller has not.
+const OUTLET_SECONDS: u32 = 20;
 
 /// Longest wait for readings to settle after power-off.
 const SETTLE_SECONDS_MAX: u32 = 30;
 
 fn timed_out(deployment: &Deployment, limits: &Limits) -> Outcome {
-    let seconds = limit_seconds(deployment.state, limits).unwrap_or(0);
+    let seconds = limit_seconds(deployment, limits).unwrap_or(0);
     let node = |reason: String| failed(deployment, Failure { blame: Blame::Node, reason });
     match deployment.state {
         State::Waiting => node(format!("was not powered off by its last use within {seconds} s")),
+        State::TakingOver => boot_instead(),
         State::PoweringOn => node(format!(
             "did not ask for its boot script within {seconds} s of power-on: check that it boots \
              from the network first, and its cable"
@@ -331,170 +426,6 @@ fn timed_out(deployment: &Deployment, limits: &Limits) -> Outcome {
             .act(Action::Drain(format!("power does not go off within {seconds} s")))
             .act(Action::PowerOff),
         State::Settling => Outcome::to(State::Released).mark(Mark::Settled),
-        State::Ready | State::Released => Outcome::default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn deployment(state: State) -> Deployment {
-        Deployment { state, ..Deployment::example() }
-    }
-
-    fn step(state: State, event: Event) -> Outcome {
-        next(&deployment(state), &event, &Limits::default())
-    }
-
-    #[test]
-    fn a_boot_without_fault_goes_through_every_state() {
-        let events = [
-            (Event::NodeFree, State::PoweringOn),
-            (Event::ScriptAsked, State::Booting),
-            (Event::Agent(AgentStage::AgentStarted), State::Starting),
-            (Event::Agent(AgentStage::SlurmdStarted), State::Registering),
-            (Event::Registered, State::Ready),
-            (Event::JobEnded, State::Ended),
-            (Event::GivenBack, State::PoweringOff),
-            (Event::PowerSeenOff, State::Settling),
-            (Event::Settled, State::Released),
-        ];
-        let mut state = State::Waiting;
-        for (event, expected) in events {
-            state = step(state, event).state.unwrap();
-            assert_eq!(state, expected);
-        }
-    }
-
-    /// A node with an application image is ready when slurmctld has it and tasks can enter the image,
-    /// whichever comes first.
-    #[test]
-    fn an_application_image_and_the_registration_wait_for_each_other() {
-        let with = |state, application| Deployment { application, ..deployment(state) };
-        let after = |state, application, event: Event| {
-            let outcome = next(&with(state, application), &event, &Limits::default());
-            (outcome.state, outcome.application_ready)
-        };
-        let (awaited, ready) = (Application::Awaited, Application::Ready);
-        for state in [State::Starting, State::Registering] {
-            let fetching = (Some(State::FetchingImage), false);
-            assert_eq!(after(state, awaited, Event::Registered), fetching);
-            assert_eq!(after(state, ready, Event::Registered), (Some(State::Ready), false));
-            assert_eq!(after(state, awaited, Event::ApplicationReady), (None, true));
-        }
-        let fetching = State::FetchingImage;
-        assert_eq!(after(fetching, awaited, Event::Registered), (None, false));
-        assert_eq!(after(fetching, awaited, Event::ApplicationReady), (Some(State::Ready), true));
-        assert_eq!(after(State::Ready, ready, Event::ApplicationReady), (None, false));
-        assert_eq!(after(State::PoweringOff, awaited, Event::ApplicationReady), (None, false));
-        let none = Application::None;
-        assert_eq!(after(State::Registering, none, Event::ApplicationReady), (None, false));
-        // The report of slurmd comes late: it leads nowhere back.
-        let slurmd = Event::Agent(AgentStage::SlurmdStarted);
-        assert_eq!(after(fetching, awaited, slurmd), (None, false));
-    }
-
-    #[test]
-    fn an_image_that_cannot_be_had_or_does_not_come_spares_the_node() {
-        let failure = Failure { blame: Blame::Job, reason: "manifest unknown".into() };
-        let outcome = step(State::FetchingImage, Event::Failed(failure));
-        assert_eq!(outcome.actions, [Action::PowerOff]);
-        let late = step(State::FetchingImage, Event::TimedOut);
-        assert_eq!(late.actions, [Action::PowerOff], "else one switch drains a thousand");
-        assert!(
-            late.failure.unwrap().reason.contains("nothing of the application image for 300 s")
-        );
-    }
-
-    #[test]
-    fn a_node_that_boots_twice_has_crashed_unless_its_firmware_restarted() {
-        assert_eq!(step(State::Booting, Event::ScriptAsked), Outcome::default());
-        let mut fetched = deployment(State::Booting);
-        fetched.token_served = true;
-        let outcome = next(&fetched, &Event::ScriptAsked, &Limits::default());
-        assert_eq!(outcome.state, Some(State::PoweringOff));
-        assert!(outcome.failure.unwrap().reason.contains("crashed"));
-        assert_eq!(step(State::Ready, Event::ScriptAsked), Outcome::default());
-        assert!(matches!(step(State::Ready, Event::Silent).actions[..], [_, Action::Down(_)]));
-    }
-
-    #[test]
-    fn a_jobs_own_fault_spares_the_node() {
-        let blame = |blame| Event::Failed(Failure { blame, reason: "r".into() });
-        assert_eq!(step(State::Starting, blame(Blame::Job)).actions, [Action::PowerOff]);
-        let outcome = step(State::Starting, blame(Blame::Node));
-        assert_eq!(outcome.actions, [Action::PowerOff, Action::Drain("r".into())]);
-    }
-
-    #[test]
-    fn a_failed_boot_for_no_job_ends_in_slurm_too() {
-        let failure = Failure { blame: Blame::Node, reason: "r".into() };
-        let jobless = Deployment { job: None, ..deployment(State::Booting) };
-        let outcome = next(&jobless, &Event::Failed(failure), &Limits::default());
-        assert_eq!(outcome.actions.last(), Some(&Action::PowerDownInSlurm));
-    }
-
-    #[test]
-    fn cancelling_while_booting_powers_off_and_tells_slurm() {
-        for state in [
-            State::PoweringOn,
-            State::Booting,
-            State::Starting,
-            State::Registering,
-            State::FetchingImage,
-        ] {
-            let outcome = step(state, Event::JobEnded);
-            assert_eq!(outcome.state, Some(State::PoweringOff), "{state:?}");
-            assert_eq!(outcome.actions, [Action::PowerOff, Action::PowerDownInSlurm]);
-        }
-        let waiting = step(State::Waiting, Event::JobEnded);
-        assert_eq!(waiting.actions, [Action::PowerDownInSlurm], "hardware is not touched");
-    }
-
-    /// Whatever comes, in whatever order and however often, no deployment goes back in time and
-    /// power is never ordered on again once it was ordered off.
-    #[test]
-    fn no_event_leads_back() {
-        let failure = Failure { blame: Blame::Node, reason: "r".into() };
-        let events = [
-            Event::ApplicationReady,
-            Event::NodeFree,
-            Event::Queued,
-            Event::PowerOnAccepted,
-            Event::ScriptAsked,
-            Event::Silent,
-            Event::Agent(AgentStage::AgentStarted),
-            Event::Agent(AgentStage::SlurmdStarted),
-            Event::Registered,
-            Event::JobStarted,
-            Event::JobEnded,
-            Event::GivenBack,
-            Event::Superseded,
-            Event::PowerSeenOff,
-            Event::Settled,
-            Event::Failed(failure),
-            Event::TimedOut,
-        ];
-        for state in State::ALL {
-            for event in &events {
-                let outcome = step(state, event.clone());
-                assert!(outcome.state.is_none_or(|next| next >= state), "{state:?} {event:?}");
-                if state >= State::Ended {
-                    assert!(!outcome.actions.contains(&Action::PowerOn), "{state:?} {event:?}");
-                }
-            }
-        }
-    }
-
-    /// Every state but the two that wait for the job or rest ends by itself.
-    #[test]
-    fn no_state_lasts_for_ever() {
-        for state in State::ALL {
-            let limited = limit_seconds(state, &Limits::default()).is_some();
-            assert_eq!(limited, !matches!(state, State::Ready | State::Released), "{state:?}");
-            let outcome = step(state, Event::TimedOut);
-            assert_eq!(outcome.state.is_some(), limited, "{state:?}");
-        }
+        State::Kept | State::Ready | State::Released => Outcome::default(),
     }
 }

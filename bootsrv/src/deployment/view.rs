@@ -51,7 +51,7 @@ pub fn state(deployments: &[Deployment], ended: bool) -> JobState {
     if deployments.iter().any(|one| one.failure.is_some()) {
         return JobState::Failed;
     }
-    if all(|one| one.state == State::Released) {
+    if all(|one| matches!(one.state, State::Released | State::Kept)) {
         return JobState::Ended;
     }
     if ended || all(|one| one.state > State::Ready) {
@@ -84,6 +84,10 @@ fn deployment(store: &Store, one: &Deployment) -> Result<DeploymentView, StoreEr
         since_unix_ns: one.since_unix_ns,
         timeline: timeline.into_iter().map(mark).collect(),
         applied: one.applied.clone(),
+        console: match &one.failure {
+            Some(_) => store.console_lines(one.id)?,
+            None => Vec::new(),
+        },
     })
 }
 

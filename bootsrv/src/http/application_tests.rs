@@ -6,14 +6,14 @@ use super::{App, application, report};
 use crate::application::request::tests::{example, prepared};
 use crate::application::uploads;
 use crate::clock::now_unix_ns;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::deployment::engine::Engine;
 use crate::deployment::transition::Event;
 use crate::deployment::{Deployment, State};
 use crate::examples::{CONFIG, asked};
 use crate::hub::Hub;
 use crate::pin::Pin;
-use crate::power::{self, Fleet, Site};
+use crate::power::{Fleet, Site};
 use crate::slurm_queue::SlurmQueue;
 use crate::store::{NewTry, Store};
 use crate::token;
@@ -24,8 +24,7 @@ use protocol::application::ApplicationPlan;
 use protocol::error::ErrorKind;
 use protocol::names::{Digest, JobId};
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NODE: &str = r#"{"name":"n1","mac":"52:54:00:00:00:01","address":"10.77.0.11/24","cpus":1,
@@ -54,15 +53,14 @@ impl Fixture {
         let upload_dir = uploads::directory(&config);
         let (slurm, _words) = SlurmQueue::recorded();
         let engine = Arc::new(Engine::new(store, config, Fleet::default(), slurm));
-        let (inrush, power_limit) = (power::inrush(1), Duration::from_secs(1));
-        let site = Arc::new(Site { listener: OnceLock::new(), inrush, power_limit });
+        let site = Arc::new(Site::new(&Limits::default()));
         std::fs::create_dir_all(&upload_dir).unwrap();
         let senders = Arc::new(uploads::Senders::new(2));
         let app = App { engine, hub, site, slurm_uid: 0, senders, upload_dir };
         Self { _directory: directory, app, try_id }
     }
 
-    fn in_state(&self, state: State) -> Deployment {
+    pub(super) fn in_state(&self, state: State) -> Deployment {
         let store = &self.app.engine.store;
         let id = store.deployments_of_try(self.try_id).unwrap()[0].id;
         store.change(id, Some(state), None, &[], 2).unwrap();

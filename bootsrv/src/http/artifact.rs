@@ -4,7 +4,7 @@ use super::App;
 use super::answer::{Answer, parse, refuse};
 use super::auth::peer;
 use crate::clock::now_unix_ns;
-use crate::deployment::{Application, Deployment};
+use crate::deployment::{Application, Deployment, State};
 use axum::body::Body;
 use axum::extract::{Path, Request, State as AppState};
 use axum::http::{HeaderValue, header};
@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
-/// `GET /artifacts/{sha256}`, with ranges. Only to the address of a node that is booting, or whose job
-/// has an application image with that layer.
+/// `GET /artifacts/{sha256}`, with ranges. Only to the address of a node that is booting, whose job has
+/// an application image with that layer, or that idles and fetches its kernel ahead.
 pub(super) async fn get(
     AppState(app): AppState<App>,
     Path(sha256): Path<String>,
@@ -55,13 +55,20 @@ pub(super) fn fetcher(app: &App, from: IpAddr, sha256: &Digest) -> Answer<Option
     for node in store.nodes_at(from)? {
         for one in store.live_deployments_of(&node)? {
             let may = one.state.is_booting()
-                || one.state.may_fetch_application() && has_layer(app, &one, sha256)?;
+                || one.state.may_fetch_application() && has_layer(app, &one, sha256)?
+                || one.state == State::Kept && is_its_kernel(app, &one, sha256)?;
             if may {
                 return Ok(Some(one));
             }
         }
     }
     Ok(None)
+}
+
+/// Whether it is the kernel or the initrd that the node runs.
+fn is_its_kernel(app: &App, one: &Deployment, sha256: &Digest) -> Answer<bool> {
+    let pin = app.engine.store.pin(one.id)?;
+    Ok([pin.vmlinuz.sha256, pin.initrd.sha256].contains(sha256))
 }
 
 /// Whether it is a layer of the application image of a deployment's job.

@@ -3,9 +3,9 @@
 use super::App;
 use super::answer::{Answer, refuse};
 use super::auth::peer;
-use crate::boot_script::{self, BootScript};
+use crate::boot_script::{self, BootScript, CommandLine};
 use crate::deployment::transition::Event;
-use crate::deployment::{Blame, Failure, State};
+use crate::deployment::{Blame, Deployment, Failure, State};
 use crate::store::NodeRow;
 use axum::extract::{Path, Request, State as AppState};
 use protocol::error::ErrorKind;
@@ -26,7 +26,7 @@ pub(super) async fn script(
     };
     let (parts, _) = request.into_parts();
     let name = &row.definition.name;
-    let newest = app.engine.store.newest_on(name)?;
+    let newest = app.engine.store.current_on(name)?;
     let live = newest.filter(|one| one.state != State::Released);
     let from = peer(&parts)?.ip();
     // Everybody may ask, but only the node is believed: what it asks moves its deployment on.
@@ -36,9 +36,14 @@ pub(super) async fn script(
         }
         return Ok(boot_script::wrong_address(http, mac, &row.definition.address));
     }
+    app.engine.signs.heard(name);
     let expected = live.as_ref().filter(|one| one.state.is_booting() && one.failure.is_none());
+    if expected.is_some() && app.engine.fleet.observed(name).is_being_cut {
+        // It is about to lose its power, and asks again after that.
+        return Ok(boot_script::hold(http, mac));
+    }
     match &live {
-        Some(one) if one.state == State::Ready => app.engine.suspect(one.id),
+        Some(one) if matches!(one.state, State::Ready | State::Kept) => app.engine.suspect(one.id),
         Some(one) => app.engine.apply(one.id, &Event::ScriptAsked)?,
         None => {}
     }
@@ -52,17 +57,16 @@ pub(super) async fn script(
     };
     app.engine.store.count_script(one.id)?;
     let pin = app.engine.store.pin(one.id)?;
-    let site = app.engine.config.kernel_arguments.iter();
+    let config = &app.engine.config;
+    let arguments = config.kernel_arguments.iter().chain(&pin.profile.arguments);
     let script = BootScript {
-        node: name,
-        mac,
-        address: &row.definition.address,
-        gateway: row.definition.gateway.as_deref(),
-        http_url: http,
-        https_url: &app.engine.config.url.https,
+        line: CommandLine {
+            node: &row.definition,
+            url: &config.url,
+            arguments: arguments.map(String::as_str).collect(),
+        },
         kernel: pin.vmlinuz.sha256,
         initrd: pin.initrd.sha256,
-        arguments: site.chain(&pin.profile.arguments).map(String::as_str).collect(),
     };
     Ok(script.render())
 }
@@ -78,8 +82,10 @@ pub(super) async fn token(
     let (parts, _) = request.into_parts();
     let (_, row) = node_of(&app, &mac)?.ok_or_else(refused)?;
     let from = peer(&parts)?.ip();
-    let newest = app.engine.store.newest_on(&row.definition.name)?;
-    let one = newest.filter(|one| one.state == State::Booting).ok_or_else(refused)?;
+    let newest = app.engine.store.current_on(&row.definition.name)?;
+    let is_cut = app.engine.fleet.observed(&row.definition.name).is_being_cut;
+    let is_booting = |one: &Deployment| one.state == State::Booting && !is_cut;
+    let one = newest.filter(is_booting).ok_or_else(refused)?;
     if !row.definition.is_at(from) {
         log::warn!("node={}: {from} asked for its boot token", row.definition.name);
         return Err(refused());
@@ -98,6 +104,5 @@ pub(super) async fn token(
 
 fn node_of(app: &App, mac: &str) -> Answer<Option<(MacAddress, NodeRow)>> {
     let Ok(mac) = mac.parse::<MacAddress>() else { return Ok(None) };
-    let rows = app.engine.store.nodes()?;
-    Ok(rows.into_iter().find(|row| row.definition.mac == mac).map(|row| (mac, row)))
+    Ok(app.engine.store.node_with(mac)?.map(|row| (mac, row)))
 }

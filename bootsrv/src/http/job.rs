@@ -9,23 +9,26 @@ use crate::application::fitness;
 use crate::application::{Prepared, Request};
 use crate::catalog;
 use crate::clock::now_unix_ns;
-use crate::config::{AfterJob, Partition};
+use crate::config::AfterJob;
 use crate::deployment::transition::Event;
 use crate::deployment::view;
 use crate::pin::Pin;
+use crate::plan::site_digest;
 use crate::store::{NewDeployment, NewTry, Try};
 use crate::token;
 use axum::Json;
 use axum::extract::{Path, Query, State as AppState};
-use protocol::api::{JobRequest, JobState, JobView};
+use protocol::api::{JOB_WAIT_SECONDS_MAX, JobRequest, JobState, JobView, NodeDefinition};
 use protocol::error::{ApiError, ErrorKind};
 use protocol::image_reference::{ImageChoice, ImageReference};
-use protocol::names::{JobId, JobReference};
+use protocol::names::{JobId, JobReference, NodeName};
 use protocol::profile::Asker;
 use serde::Deserialize;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// `PUT`: the job wants its nodes. The same request again shows how far it is.
 pub(super) async fn put(
@@ -39,7 +42,7 @@ pub(super) async fn put(
     blocking(move || want(&app, job, &body)).await
 }
 
-fn want(app: &App, job: JobId, body: &JobRequest) -> Answer<Json<JobView>> {
+pub(super) fn want(app: &App, job: JobId, body: &JobRequest) -> Answer<Json<JobView>> {
     let latest = app.engine.store.latest_try(job)?;
     if let Some(latest) = &latest {
         if !latest.ended && is_same(app, latest, body)? {
@@ -117,9 +120,10 @@ fn accept(
         if let Some(request) = &application {
             fitness::check(&app.hub, &choice.kernel, request)?;
         }
-        node_may_boot(app, node)?;
-        let pin = Pin::new(choice.clone(), root.clone());
-        nodes.push(token::new_deployment(node.clone(), kernel, image.clone(), pin));
+        let definition = node_may_boot(app, node)?;
+        let pin = Pin::new(choice.clone(), root.clone(), site_digest(config, &definition));
+        let new = token::new_deployment(node.clone(), kernel, image.clone(), pin);
+        nodes.push(NewDeployment { stays_on: partition.after_job == AfterJob::StayOn, ..new });
     }
     let first = nodes.first().ok_or_else(|| refuse(ErrorKind::User, "the job has no nodes"))?;
     let asked = NewTry {
@@ -135,7 +139,8 @@ fn accept(
         application,
         application_image: application_image.flatten(),
         // A marked node is out of the scheduler's sight: no other job could preempt this one.
-        power_off_after: powers_off(partition) && !app.engine.preemption.load(Ordering::Relaxed),
+        power_off_after: partition.after_job == AfterJob::Off
+            && !app.engine.preemption.load(Ordering::Relaxed),
     };
     Ok((asked, nodes))
 }
@@ -164,13 +169,7 @@ fn application(
     Ok((request, prepared))
 }
 
-fn powers_off(partition: &Partition) -> bool {
-    match partition.after_job {
-        AfterJob::Off => true,
-    }
-}
-
-fn node_may_boot(app: &App, node: &protocol::names::NodeName) -> Answer<()> {
+fn node_may_boot(app: &App, node: &NodeName) -> Answer<NodeDefinition> {
     let row = app.engine.store.node(node)?.ok_or_else(|| {
         ApiError::new(ErrorKind::Site, format!("node {node} is not defined"))
             .hint("Add it with bmc node import.")
@@ -179,23 +178,62 @@ fn node_may_boot(app: &App, node: &protocol::names::NodeName) -> Answer<()> {
         Some(reason) => {
             Err(refuse(ErrorKind::Site, format!("node {node} is in maintenance: {reason}")))
         }
-        None => Ok(()),
+        None => Ok(row.definition),
     }
+}
+
+/// Query of one job.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct OneQuery {
+    /// How long the answer may wait for the end of the boot.
+    #[serde(default)]
+    wait_seconds: u32,
 }
 
 /// `GET`: how far the job is. Users see their own jobs.
 pub(super) async fn get(
     AppState(app): AppState<App>,
     Path(job): Path<String>,
+    Query(query): Query<OneQuery>,
     Signed { caller, body: () }: Signed<()>,
 ) -> Answer<Json<JobView>> {
-    // Prolog comes as SlurmUser or root; nobody else can start a job by looking at it.
-    show(&app, &visible(&app, parse(&job)?, &caller)?, caller.admin)
+    let job = parse(&job)?;
+    // Prolog comes as SlurmUser or root; nobody else can start a job by looking at it, or wait.
+    let one = if caller.admin && query.wait_seconds > 0 {
+        let seconds = query.wait_seconds.min(JOB_WAIT_SECONDS_MAX);
+        decided(&app, job, &caller, Duration::from_secs(seconds.into())).await?
+    } else {
+        visible(&app, job, &caller)?
+    };
+    show(&app, &one, caller.admin)
+}
+
+/// The job's latest try, as soon as its nodes do not boot any more, and at the latest after that time.
+async fn decided(app: &App, job: JobReference, caller: &Caller, longest: Duration) -> Answer<Try> {
+    let deadline = Instant::now() + longest;
+    let first = visible(app, job, caller)?;
+    let Some(watcher) = app.engine.watchers.watch(first.asked.job) else { return Ok(first) };
+    loop {
+        let woken = watcher.changed.notified();
+        tokio::pin!(woken);
+        // Before looking: what changes after the look must not be missed.
+        woken.as_mut().enable();
+        let one = visible(app, job, caller)?;
+        let nodes = app.engine.store.deployments_of_try(one.id)?;
+        if view::state(&nodes, one.ended) != JobState::Booting {
+            // Else one that is under way would overwrite the sentence that prolog leaves.
+            app.engine.slurm.comments_are_said().await;
+            return Ok(one);
+        }
+        if timeout_at(deadline, woken).await.is_err() {
+            return Ok(one);
+        }
+    }
 }
 
 /// The latest try of a job that the caller may see.
 fn visible(app: &App, job: JobReference, caller: &Caller) -> Answer<Try> {
-    // Prolog asks this ten times a second: one row, where there is no older job of somebody else's.
+    // Asked often: one row, where there is no older job of somebody else's.
     if let Some(one) = app.engine.store.latest_try_of(job)?
         && (caller.admin || one.asked.uid == caller.uid)
     {
@@ -273,6 +311,7 @@ mod tests {
     use super::*;
     use crate::application::request::tests::{example, prepared};
     use crate::application::uploads;
+    use crate::deployment::{Blame, Failure};
     use crate::store::Upload;
     use protocol::names::Digest;
     use std::sync::mpsc::channel;
@@ -310,6 +349,33 @@ mod tests {
         let refused = asked.await.unwrap().unwrap_err();
         assert_eq!(refused.0.kind, ErrorKind::Site, "no such partition");
         holder.join().unwrap();
+    }
+
+    /// Prolog keeps a question open: it hears of the end of the boot at once, and else after its time.
+    #[tokio::test]
+    async fn who_waits_hears_of_the_end_of_the_boot_at_once() {
+        let fixture = Fixture::new(false);
+        let app = fixture.app.clone();
+        let job = JobReference::Job(JobId(7));
+        let caller = Caller { uid: 0, user: None, admin: true };
+        let wait = |longest| {
+            let (app, caller) = (app.clone(), caller.clone());
+            tokio::spawn(async move { decided(&app, job, &caller, longest).await.unwrap() })
+        };
+        let begin = Instant::now();
+        wait(Duration::from_millis(30)).await.unwrap();
+        assert!(begin.elapsed() >= Duration::from_millis(30), "it boots still");
+        let waiting = wait(Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!waiting.is_finished());
+        let failure = Failure { blame: Blame::Node, reason: "r".into() };
+        let one = app.engine.store.live_deployments().unwrap()[0].id;
+        app.engine.apply(one, &Event::Failed(failure)).unwrap();
+        let answered = tokio::time::timeout(Duration::from_secs(2), waiting).await;
+        answered.expect("it is told at once").unwrap();
+        let begin = Instant::now();
+        wait(Duration::from_secs(20)).await.unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(2), "it was over before");
     }
 
     #[test]

@@ -9,12 +9,20 @@ mod application_tests;
 mod artifact;
 mod auth;
 mod boot;
+mod clear;
+mod doctor;
+#[cfg(test)]
+#[path = "../simulation/doors.rs"]
+pub(crate) mod doors;
 mod image;
 mod job;
 mod kernel;
 mod node;
+mod orders;
 mod pinning;
 mod power;
+#[cfg(test)]
+mod quarantine_tests;
 mod report;
 mod upload;
 mod user_file;
@@ -69,6 +77,8 @@ pub fn public(app: App) -> Router {
         .route("/v1/nodes/{node}/console", get(node::console))
         .route("/v1/nodes/{node}/maintenance", put(node::maintenance))
         .route("/v1/nodes/{node}/boot", post(node::boot))
+        .route("/v1/clear", post(clear::clear))
+        .route("/v1/doctor", get(doctor::get))
         .route("/v1/kernels", get(kernel::list))
         .route("/v1/kernels/{name}", get(kernel::get).put(kernel::import).delete(kernel::remove))
         .route("/v1/images", get(image::list))
@@ -96,6 +106,7 @@ pub fn nodes(app: App) -> Router {
         .route(protocol::boot::PLAN_PATH, get(agent::plan))
         .route(protocol::boot::SECRETS_PATH, post(agent::secrets))
         .route(protocol::boot::HEARTBEAT_PATH, post(agent::heartbeat))
+        .route(protocol::boot::ORDERS_PATH, get(orders::get))
         .route(protocol::application::APPLICATION_PATH, get(application::plan))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)

@@ -3,24 +3,19 @@
 use super::App;
 use super::answer::{Answer, blocking, parse, refuse};
 use super::auth::Signed;
-use crate::application::choice;
-use crate::clock::now_unix_ns;
 use crate::deployment::{Deployment, State};
-use crate::pin::Pin;
-use crate::power::{Order, Power};
+use crate::power::{self, Order, Power};
+use crate::scheduler;
 use crate::slurm_queue::{MAINTENANCE, Word};
 use crate::store::NodeRow;
-use crate::{catalog, console as console_log, token};
 use axum::Json;
 use axum::extract::{Path, State as AppState};
-use protocol::api::{
-    Maintenance, NodeDefinition, NodeView, PowerAction, PowerDefinition, PowerRequest,
-};
+use protocol::api::{Maintenance, NodeDefinition, NodeView, PowerAction, PowerRequest};
 use protocol::error::ErrorKind;
 use protocol::job_options::JobOptions;
 use protocol::names::NodeName;
-use protocol::profile::Asker;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind::NotFound;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -49,24 +44,14 @@ pub(super) async fn import(
     Signed { caller, body }: Signed<Vec<NodeDefinition>>,
 ) -> Answer<Json<Vec<NodeView>>> {
     caller.require_admin()?;
-    let (mut macs, mut names) = (HashSet::new(), HashSet::new());
     for node in &body {
-        if !macs.insert(node.mac) || !names.insert(&node.name) {
-            return Err(refuse(
-                ErrorKind::User,
-                format!("node {} or its MAC address {} stands twice", node.name, node.mac),
-            ));
+        if let Err(problem) = power::supported(node) {
+            return Err(refuse(ErrorKind::User, format!("node {}: {problem}", node.name)));
         }
     }
-    for other in app.engine.store.nodes()?.iter().map(|row| &row.definition) {
-        if macs.contains(&other.mac)
-            && !body.iter().any(|n| n.name == other.name || n.mac != other.mac)
-        {
-            return Err(refuse(
-                ErrorKind::User,
-                format!("MAC address {} belongs to node {}", other.mac, other.name),
-            ));
-        }
+    let known = app.engine.store.nodes()?;
+    if let Some(conflict) = conflict(&body, known.iter().map(|row| &row.definition)) {
+        return Err(refuse(ErrorKind::User, conflict));
     }
     app.engine.store.put_nodes(&body)?;
     app.engine.fleet.start(&body, &app.site);
@@ -75,6 +60,27 @@ pub(super) async fn import(
     let rows = app.engine.store.nodes()?;
     let ours = rows.iter().filter(|row| body.iter().any(|node| node.name == row.definition.name));
     Ok(Json(ours.map(|row| show(&app, row)).collect::<Answer<_>>()?))
+}
+
+/// Why the nodes cannot stand beside each other and the others that are known; a node that is defined anew
+/// replaces itself.
+fn conflict<'a>(
+    new: &'a [NodeDefinition],
+    known: impl Iterator<Item = &'a NodeDefinition>,
+) -> Option<String> {
+    let mut names = HashSet::new();
+    if let Some(twice) = new.iter().find(|node| !names.insert(&node.name)) {
+        return Some(format!("node {} stands twice", twice.name));
+    }
+    let (mut macs, mut addresses) = (HashMap::new(), HashMap::new());
+    known.filter(|node| !names.contains(&node.name)).chain(new).find_map(|node| {
+        let name = &node.name;
+        if let Some(other) = macs.insert(node.mac, name) {
+            return Some(format!("nodes {other} and {name} have one MAC address, {}", node.mac));
+        }
+        let other = addresses.insert(node.ip()?, name)?;
+        Some(format!("nodes {other} and {name} have one address, {}", node.address))
+    })
 }
 
 /// Longest an admin waits for a power order, in seconds.
@@ -115,10 +121,7 @@ pub(super) async fn power(
     }
 }
 
-/// How much of a console is sent, in bytes.
-const CONSOLE_BYTES: u64 = 64 * 1024;
-
-/// `GET …/console`: the end of the node's console log.
+/// `GET …/console`: the newest part of the node's console.
 pub(super) async fn console(
     AppState(app): AppState<App>,
     Path(name): Path<String>,
@@ -126,11 +129,22 @@ pub(super) async fn console(
 ) -> Answer<String> {
     caller.require_admin()?;
     let row = find(&app, &name)?;
-    let path = row.definition.console_log.ok_or_else(|| {
-        refuse(ErrorKind::User, format!("node {name} has no console_log in its definition"))
-    })?;
-    console_log::tail(path.as_ref(), CONSOLE_BYTES)
-        .map_err(|error| refuse(ErrorKind::Site, format!("reading {path}: {error}")))
+    blocking(move || {
+        let (path, text) = app.engine.consoles.newest(&row.definition).ok_or_else(|| {
+            let text = format!("node {name} has neither console_log nor console in its definition");
+            refuse(ErrorKind::User, text)
+        })?;
+        match text {
+            Err(error) if error.kind() == NotFound && row.definition.console.is_some() => {
+                let text = format!("node {name} has not booted since its console is captured");
+                Err(refuse(ErrorKind::User, text))
+            }
+            text => text.map_err(|error| {
+                refuse(ErrorKind::Site, format!("reading {}: {error}", path.display()))
+            }),
+        }
+    })
+    .await
 }
 
 /// `PUT …/maintenance`: takes a node out of use, or ends that.
@@ -142,10 +156,15 @@ pub(super) async fn maintenance(
     caller.require_admin()?;
     let row = find(&app, &name)?;
     let node = row.definition.name;
-    app.engine.store.set_maintenance(&node, body.reason.as_deref())?;
     match body.reason {
-        Some(reason) => app.engine.drain(&node, &format!("{MAINTENANCE}{reason}")),
-        None => app.engine.slurm.say(Word::Undrain(node)),
+        Some(reason) => {
+            app.engine.store.begin_maintenance(&node, &reason)?;
+            app.engine.drain(&node, &format!("{MAINTENANCE}{reason}"));
+        }
+        None => {
+            app.engine.store.end_maintenance(&node)?;
+            app.engine.slurm.say(Word::Undrain(node));
+        }
     }
     show(&app, &find(&app, &name)?).map(Json)
 }
@@ -178,24 +197,11 @@ pub(super) fn boot_default(app: &App, node: &NodeName) -> Answer<()> {
 }
 
 fn boot_with(app: &App, node: &NodeName, options: &JobOptions) -> Answer<()> {
-    let config = &app.engine.config;
-    let partition = config.partition_of(node).ok_or_else(|| {
+    let partition = app.engine.config.partition_of(node).ok_or_else(|| {
         refuse(ErrorKind::Site, "bootsrv.toml has no partition, so no default kernel")
     })?;
-    let kernel = catalog::kernel_name(options, partition, node);
-    let _kept = app.hub.keep();
-    let kernel_choice = catalog::find(config, &app.hub, &kernel, Asker::default())?;
-    let images = choice::images(config, &app.hub, options, Some(partition), Asker::default())?;
-    if let Some(application) = images.application {
-        let text = format!("image {} is for jobs to enter", application.request.reference);
-        return Err(refuse(ErrorKind::User, text + ": a node without a job boots a node image"));
-    }
-    let image = images.node.unwrap_or_else(|| partition.default_image.clone());
-    let pin = Pin::new(kernel_choice, choice::node_image(config, &app.hub, &image)?);
-    let deployment = token::new_deployment(node.clone(), kernel, image, pin);
-    app.engine.store.add_jobless(&deployment, now_unix_ns())?;
-    app.engine.changed.notify_one();
-    Ok(())
+    let row = find(app, node.as_str())?;
+    Ok(scheduler::boot(&app.engine, &app.hub, &row.definition, partition, options)?)
 }
 
 fn find(app: &App, name: &str) -> Answer<NodeRow> {
@@ -205,19 +211,18 @@ fn find(app: &App, name: &str) -> Answer<NodeRow> {
 }
 
 fn live(app: &App, node: &NodeName) -> Answer<Option<Deployment>> {
-    Ok(app.engine.store.newest_on(node)?.filter(|one| one.state != State::Released))
+    Ok(app.engine.store.current_on(node)?.filter(|one| one.state != State::Released))
 }
 
 fn show(app: &App, row: &NodeRow) -> Answer<NodeView> {
     let NodeDefinition { name, mac, address, power, .. } = &row.definition;
     let seen = app.engine.fleet.observed(name);
     let one = live(app, name)?;
-    let PowerDefinition::Ipmi { address: controller, .. } = power;
     Ok(NodeView {
         name: name.clone(),
         mac: *mac,
         address: address.clone(),
-        power_method: format!("ipmi {controller}"),
+        power_method: power.to_string(),
         power: match seen.power {
             Some(Power::On) => "on",
             Some(Power::Off) => "off",
@@ -228,6 +233,44 @@ fn show(app: &App, row: &NodeRow) -> Answer<NodeView> {
         state: one.as_ref().map_or("idle", |one| one.state.name()).into(),
         job: one.and_then(|one| one.job),
         maintenance: row.maintenance.clone(),
+        strikes: row.strikes,
         last_failure: row.last_failure.clone(),
+        last_failure_unix_ns: row.last_failure_unix_ns,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::node;
+
+    #[test]
+    fn a_card_or_address_belongs_to_one_node() {
+        let [one, two, three] = [1, 2, 3].map(|number| {
+            let (mac, address) =
+                (format!("52:54:00:00:00:0{number}"), format!("10.0.0.{number}/24"));
+            node(&format!("n{number}"), &mac, &address)
+        });
+        let known = [one.clone(), two.clone()];
+        let of = |new: &[NodeDefinition]| conflict(new, known.iter());
+        assert_eq!(of(&[one.clone(), three.clone()]), None, "as it was, and a new one");
+        let swapped = [
+            NodeDefinition { mac: two.mac, address: two.address.clone(), ..one.clone() },
+            NodeDefinition { mac: one.mac, address: one.address.clone(), ..two.clone() },
+        ];
+        assert_eq!(of(&swapped), None, "cards and addresses are exchanged");
+        for (new, expected) in [
+            (vec![three.clone(), three.clone()], "node n3 stands twice"),
+            (
+                vec![one.clone(), NodeDefinition { mac: two.mac, ..three.clone() }],
+                "nodes n2 and n3 have one MAC address, 52:54:00:00:00:02",
+            ),
+            (
+                vec![NodeDefinition { address: "10.0.0.1/16".into(), ..three.clone() }],
+                "nodes n1 and n3 have one address, 10.0.0.1/16",
+            ),
+        ] {
+            assert_eq!(of(&new).unwrap(), expected);
+        }
+    }
 }

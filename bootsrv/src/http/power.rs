@@ -6,8 +6,8 @@ use super::auth::Signed;
 use super::node::boot_default;
 use crate::clock::now_unix_ns;
 use crate::deployment::transition::Event;
-use crate::deployment::{Blame, Deployment, Failure};
-use crate::power::Order;
+use crate::deployment::{Deployment, Mark, State};
+use crate::power::{Order, PowerOff};
 use crate::slurm_queue::Word;
 use axum::Json;
 use axum::extract::State as AppState;
@@ -24,7 +24,7 @@ pub(super) async fn resume(
     blocking(move || want(&app, &body)).await
 }
 
-fn want(app: &App, body: &NodesRequest) -> Answer<Json<()>> {
+pub(super) fn want(app: &App, body: &NodesRequest) -> Answer<Json<()>> {
     for_each(app, &body.nodes, |node, newest| {
         if newest.is_some_and(|one| !one.state.has_given_node_back()) {
             return Ok(());
@@ -42,13 +42,18 @@ pub(super) async fn suspend(
     Signed { caller, body }: Signed<NodesRequest>,
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
-    for_each(&app, &body.nodes, |node, newest| {
+    // A thousand nodes are a thousand transactions: not on a thread that others wait for.
+    blocking(move || give_back(&app, &body.nodes)).await
+}
+
+fn give_back(app: &App, nodes: &[NodeName]) -> Answer<Json<()>> {
+    for_each(app, nodes, |node, newest| {
         app.engine.store.set_wanted(node, None)?;
         match newest {
             Some(one) => app.engine.apply(one.id, &Event::GivenBack)?,
             // Never used: it is off, or somebody has it on by hand, which Slurm overrules.
             None => {
-                app.engine.fleet.order(node, Order::Off(None));
+                app.engine.fleet.order(node, Order::Off(PowerOff::default()));
                 app.engine.slurm.say(Word::Resume(node.clone()));
             }
         }
@@ -62,11 +67,18 @@ pub(super) async fn resume_fail(
     Signed { caller, body }: Signed<NodesRequest>,
 ) -> Answer<Json<()>> {
     caller.require_admin()?;
-    for_each(&app, &body.nodes, |node, newest| {
+    blocking(move || resume_failed(&app, &body.nodes)).await
+}
+
+fn resume_failed(app: &App, nodes: &[NodeName]) -> Answer<Json<()>> {
+    for_each(app, nodes, |node, newest| {
         app.engine.store.set_wanted(node, None)?;
-        if let Some(one) = newest {
-            let reason = "did not register within Slurm's ResumeTimeout".to_owned();
-            app.engine.apply(one.id, &Event::Failed(Failure { blame: Blame::Node, reason }))?;
+        let Some(one) = newest else { return Ok(()) };
+        let marks = app.engine.store.marks(one.id)?;
+        // An earlier use of the node, which it has nothing to do with.
+        let has_run = marks.iter().any(|(mark, _)| *mark == Mark::JobStarted);
+        if !has_run {
+            app.engine.apply(one.id, &Event::ResumeTimedOut)?;
         }
         Ok(())
     })
@@ -84,7 +96,8 @@ pub(super) async fn reboot(
 
 fn boot_anew(app: &App, nodes: &[NodeName]) -> Answer<Json<()>> {
     for_each(app, nodes, |node, newest| {
-        match newest.filter(|one| !one.state.has_given_node_back()).and_then(|one| one.job) {
+        let in_use = |one: &Deployment| one.state < State::Ended;
+        match newest.filter(in_use).and_then(|one| one.job) {
             Some(job) => log::warn!("node={node} is not rebooted: job {job} has it"),
             None => boot_default(app, node)?,
         }
@@ -105,7 +118,7 @@ fn for_each(
             log::warn!("node={node} is named by slurmctld, but is not defined: bmc node import");
             continue;
         }
-        let acted = app.engine.store.newest_on(node).map_err(Refused::from);
+        let acted = app.engine.store.current_on(node).map_err(Refused::from);
         if let Err(refused) = acted.and_then(|newest| act(node, newest)) {
             log::error!("node={node}: {}", refused.0);
             first = first.and(Err(refused));

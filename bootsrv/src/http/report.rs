@@ -6,6 +6,7 @@ use super::auth::Signed;
 use super::job::tries;
 use super::pinning;
 use crate::application::{choice, fitness};
+use crate::scheduler::hint;
 use crate::{catalog, energy_record};
 use axum::Json;
 use axum::extract::{Path, Query, State as AppState};
@@ -71,6 +72,12 @@ pub(super) async fn check(
     let config = &app.engine.config;
     let partition = body.partition.as_deref().and_then(|name| config.partition(name));
     let images = choice::images(config, &app.hub, &body.options, partition, asker)?;
+    let wish = hint::Wish {
+        uid: caller.uid,
+        kernel: body.options.kernel.as_ref(),
+        image: images.node.as_ref(),
+    };
+    let prefer = hint::features(&app.engine, &app.hub, wish, asker);
     let default = || Some(partition?.default_kernel.clone());
     if let Some(application) = &images.application
         && let Some(name) = body.options.kernel.clone().or_else(default)
@@ -85,5 +92,5 @@ pub(super) async fn check(
         let pinned = pinning::pin(&app, &caller, reference, body.credential).await?;
         options.image = Some(ImageChoice::Reference(pinned));
     }
-    Ok(Json(Checked { options }))
+    Ok(Json(Checked { options, prefer }))
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Hands out turns, evenly spaced.
 #[derive(Debug)]
-pub struct Inrush {
+pub(super) struct Inrush {
     spacing: Duration,
     next: Mutex<Instant>,
 }

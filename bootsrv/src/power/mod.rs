@@ -1,64 +1,36 @@
-//! The nodes' power: one worker a node, and nobody else talks to its baseboard controller.
+//! The nodes' power: one worker a node, and nobody else commands its baseboard controller.
 
-mod controller;
+mod breaker;
+mod captures;
+mod driver;
+mod drivers;
 mod inrush;
+mod listener;
+mod order;
+mod patience;
+#[cfg(test)]
+#[path = "../simulation/driver.rs"]
+pub(crate) mod simulated;
+mod site;
+#[cfg(test)]
+mod testing;
 mod worker;
 
-pub use controller::{Controller, Reading};
+pub use captures::Captures;
+pub use listener::{Listener, SILENCE};
+pub use order::{Observed, Order, Power, PowerOff};
+pub use site::Site;
 
-use crate::clock::now_unix_ns;
-use crate::deployment::transition::Event;
-use crate::deployment::{DeploymentId, Mark, State};
-use energy::Sample;
-use inrush::Inrush;
-use protocol::api::{NodeDefinition, PowerAction};
+use crate::deployment::State;
+use drivers::Drivers;
+use protocol::api::{ConsoleSource, NodeDefinition, PowerAction};
 use protocol::names::NodeName;
+use protocol::power::PowerDefinition;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, oneshot, watch};
-
-/// What a worker is told to do.
-#[derive(Debug)]
-pub enum Order {
-    /// Power on from off for this deployment.
-    On(DeploymentId),
-    /// Power off and look until it is; for this deployment, if any.
-    Off(Option<DeploymentId>),
-    /// An admin's wish, answered with the power as seen afterwards.
-    Admin(PowerAction, oneshot::Sender<Result<Power, String>>),
-}
-
-/// Who hears what the workers see, and decides what follows.
-pub trait Listener: std::fmt::Debug + Send + Sync {
-    /// Something happened to a deployment.
-    fn happened(&self, node: &NodeName, id: DeploymentId, event: &Event, marks: &[(Mark, i64)]);
-    /// A meter was read.
-    fn reading(&self, node: &NodeName, sample: Sample, meter: &str);
-    /// The readings of a node that is off do not change any more.
-    fn settled(&self, node: &NodeName);
-    /// Whether the node waits in iPXE ([`Fleet::is_held`]).
-    fn is_held(&self, node: &NodeName) -> bool;
-}
-
-/// Whether a node has power, as its controller says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Power {
-    /// It has.
-    On,
-    /// It has not.
-    Off,
-}
-
-/// The last a worker saw.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Observed {
-    /// Power; `None`: not known.
-    pub power: Option<Power>,
-    /// Last reading; `None`: none, or no meter.
-    pub watts: Option<u32>,
-    /// When, nanoseconds since 1970.
-    pub at_unix_ns: i64,
-}
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 #[derive(Debug)]
 struct Handle {
@@ -72,16 +44,18 @@ struct Handle {
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
     handles: Arc<Mutex<HashMap<NodeName, Handle>>>,
-    held: Arc<Mutex<HashMap<NodeName, i64>>>,
+    held: Arc<Mutex<HashMap<NodeName, Instant>>>,
     by_hand: Arc<Mutex<HashSet<NodeName>>>,
-    strangers: Arc<Mutex<HashMap<NodeName, i64>>>,
+    strangers: Arc<Mutex<HashMap<NodeName, Instant>>>,
+    /// Consoles that are captured: a controller may have few sessions.
+    pub captures: Captures,
 }
 
 /// A node that asked for the hold script within this time is waiting in iPXE.
-const HELD_NS: i64 = 4 * crate::clock::SECOND_NS;
+const HELD: Duration = Duration::from_secs(4);
 
 /// Between two log lines about strangers that ask for one node's script: anybody can ask.
-const STRANGER_NS: i64 = 60 * crate::clock::SECOND_NS;
+const STRANGER: Duration = Duration::from_secs(60);
 
 impl Fleet {
     fn handles(&self) -> MutexGuard<'_, HashMap<NodeName, Handle>> {
@@ -97,10 +71,13 @@ impl Fleet {
                 continue;
             }
             let (orders, orders_receiver) = mpsc::unbounded_channel();
-            let (active, active_receiver) = watch::channel(State::Released);
+            // A node that is in use is so for its new worker too.
+            let known = handles.get(&definition.name).map(|handle| *handle.active.borrow());
+            let (active, active_receiver) = watch::channel(known.unwrap_or(State::Released));
             let (observed_sender, observed) = watch::channel(Observed::default());
             worker::start(
                 definition.clone(),
+                Drivers::open_anyway(definition, &self.captures),
                 Arc::clone(site),
                 worker::Lines {
                     orders: orders_receiver,
@@ -111,6 +88,11 @@ impl Fleet {
             let handle = Handle { orders, active, observed, definition: definition.clone() };
             handles.insert(definition.name.clone(), handle);
         }
+    }
+
+    /// How many nodes there are.
+    pub fn nodes(&self) -> usize {
+        self.handles().len()
     }
 
     /// Tells a node's worker what to do; returns at once.
@@ -128,6 +110,15 @@ impl Fleet {
         }
     }
 
+    /// Shows a node so, without a worker that looks at it.
+    #[cfg(test)]
+    pub(crate) fn show(&self, node: &NodeDefinition, seen: Observed) {
+        let (orders, active) = (mpsc::unbounded_channel().0, watch::Sender::new(State::Released));
+        let observed = watch::channel(seen).1;
+        let handle = Handle { orders, active, observed, definition: node.clone() };
+        self.handles().insert(node.name.clone(), handle);
+    }
+
     /// What was last seen of a node.
     #[must_use]
     pub fn observed(&self, node: &NodeName) -> Observed {
@@ -136,16 +127,16 @@ impl Fleet {
 
     /// Notes that a node asked for its script and got the hold script; gives whether that is new.
     pub fn note_held(&self, node: &NodeName) -> bool {
-        let now = now_unix_ns();
+        let now = Instant::now();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(node.clone(), now).is_none_or(|before| now - before > HELD_NS)
+        held.insert(node.clone(), now).is_none_or(|before| now - before > HELD)
     }
 
     /// Notes that a stranger asked for a node's boot script; gives whether the last was long ago.
     pub fn note_stranger(&self, node: &NodeName) -> bool {
-        let now = now_unix_ns();
+        let now = Instant::now();
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = strangers.get(node).is_none_or(|before| now - before > STRANGER_NS);
+        let is_due = strangers.get(node).is_none_or(|before| now - *before > STRANGER);
         if is_due {
             strangers.insert(node.clone(), now);
         }
@@ -173,14 +164,21 @@ impl Fleet {
     #[must_use]
     pub fn is_held(&self, node: &NodeName) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(node).is_some_and(|at| now_unix_ns() - at < HELD_NS)
+        held.get(node).is_some_and(|at| at.elapsed() < HELD)
     }
 }
 
-pub use worker::Site;
-
-/// The site's inrush limit.
-#[must_use]
-pub fn inrush(per_second: u32) -> Arc<Inrush> {
-    Arc::new(Inrush::new(per_second))
+/// Whether this bootsrv can do with the node as its definition says.
+///
+/// # Errors
+/// One line on why not.
+pub fn supported(definition: &NodeDefinition) -> Result<(), String> {
+    if definition.console.is_some() && definition.console_log.is_some() {
+        return Err("console and console_log are two ways to one console: leave one out".into());
+    }
+    let is_ipmi = matches!(definition.power, PowerDefinition::Ipmi { .. });
+    if definition.console == Some(ConsoleSource::Sol) && !is_ipmi {
+        return Err("console = \"sol\" goes over IPMI: power.method is not \"ipmi\"".into());
+    }
+    Drivers::open(definition, &Captures::default()).map(drop)
 }

@@ -1,9 +1,10 @@
 //! Deployments and their marks.
 
+use super::quarantine::{forget_strikes, note_failure};
 use super::{NewTry, Store, StoreError, json, parse};
 use crate::application::Prepared;
 use crate::clock::SECOND_NS;
-use crate::deployment::{Application, Blame, Deployment, DeploymentId, Failure, Mark, State};
+use crate::deployment::{Application, Blame, Deployment, DeploymentId, Failure, Mark, State, Way};
 use crate::pin::Pin;
 use protocol::boot::{AppliedSetting, SECRETS_AGAIN_SECONDS};
 use protocol::energy::NodeEnergy;
@@ -22,6 +23,8 @@ pub struct NewDeployment {
     pub image: ImageName,
     /// What both names mean now.
     pub pin: Pin,
+    /// The node stays on after the job.
+    pub stays_on: bool,
     /// The boot token.
     pub token: Secret,
     /// Its SHA-256, by which the agent is found.
@@ -32,7 +35,21 @@ pub struct NewDeployment {
 const SECRETS_AGAIN_NS: i64 = SECRETS_AGAIN_SECONDS as i64 * SECOND_NS;
 
 const COLUMNS: &str = "id, try, job, node, kernel, image, state, since, blame, reason, \
-                       scripts_served, token IS NULL, boot_id, applied, application";
+                       scripts_served, token IS NULL, boot_id, applied, application, \
+                       way, taken_from, stays_on";
+
+/// The plus keeps SQLite from going through the whole table in the order of its keys.
+pub(super) const LIVE: &str = "state <> 'released' ORDER BY +id";
+pub(super) const LIVE_OF_NODE: &str = "node = ? AND state <> 'released' ORDER BY id";
+pub(super) const OF_TRY: &str = "try = ? ORDER BY id";
+pub(super) const BY_TOKEN: &str = "token_sha256 = ?";
+pub(super) const CURRENT: &str = "id = coalesce(\
+     (SELECT max(id) FROM deployment WHERE node = ?1 AND state <> 'released'), \
+     (SELECT max(id) FROM deployment WHERE node = ?1))";
+
+pub(super) fn select(rest: &str) -> String {
+    format!("SELECT {COLUMNS} FROM deployment WHERE {rest}")
+}
 
 impl Store {
     /// Writes a job's try and its deployments, all or none.
@@ -98,7 +115,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn live_deployments(&self) -> Result<Vec<Deployment>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM deployment WHERE state <> 'released' ORDER BY id");
+        let sql = select(LIVE);
         let connection = self.lock();
         let mut statement = connection.prepare_cached(&sql)?;
         let rows = statement.query_map([], read)?;
@@ -112,7 +129,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn live_deployments_of(&self, node: &NodeName) -> Result<Vec<Deployment>, StoreError> {
-        self.select("node = ? AND state <> 'released' ORDER BY id", params![node.as_str()])
+        self.select(LIVE_OF_NODE, params![node.as_str()])
     }
 
     /// A try's deployments, in node order as written.
@@ -120,7 +137,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn deployments_of_try(&self, try_id: i64) -> Result<Vec<Deployment>, StoreError> {
-        self.select("try = ? ORDER BY id", params![try_id])
+        self.select(OF_TRY, params![try_id])
     }
 
     /// The deployment with that key.
@@ -131,12 +148,13 @@ impl Store {
         Ok(self.select("id = ?", params![id])?.pop())
     }
 
-    /// The newest deployment of a node.
+    /// The deployment that what happens to a node is about: the newest that is not released, or else
+    /// the newest.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn newest_on(&self, node: &NodeName) -> Result<Option<Deployment>, StoreError> {
-        Ok(self.select("node = ? ORDER BY id DESC LIMIT 1", params![node.as_str()])?.pop())
+    pub fn current_on(&self, node: &NodeName) -> Result<Option<Deployment>, StoreError> {
+        Ok(self.select(CURRENT, params![node.as_str()])?.pop())
     }
 
     /// The deployment whose boot token has that SHA-256.
@@ -144,7 +162,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn by_token(&self, token_sha256: &Digest) -> Result<Option<Deployment>, StoreError> {
-        Ok(self.select("token_sha256 = ?", params![token_sha256.to_string()])?.pop())
+        Ok(self.select(BY_TOKEN, params![token_sha256.to_string()])?.pop())
     }
 
     /// What a deployment boots.
@@ -153,7 +171,7 @@ impl Store {
     /// When the store cannot be read.
     pub fn pin(&self, id: DeploymentId) -> Result<Pin, StoreError> {
         let sql = "SELECT pin FROM deployment WHERE id = ?";
-        let text: String = self.lock().query_row(sql, [id], |row| row.get(0))?;
+        let text: String = self.lock().prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
         serde_json::from_str(&text).map_err(|e| StoreError::Row(e.to_string()))
     }
 
@@ -187,12 +205,13 @@ impl Store {
         rest: &str,
         values: impl rusqlite::Params,
     ) -> Result<Vec<Deployment>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM deployment WHERE {rest}");
+        let sql = select(rest);
         self.lock().prepare_cached(&sql)?.query_map(values, read)?.map(|row| row?).collect()
     }
 
     /// Writes what an event made of a deployment: state, failure (the first counts) and marks (the
-    /// first of each counts), all or none.
+    /// first of each counts), all or none. Gives the reason for Slurm if the node is to blame for the
+    /// failure, and it is the first.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -203,25 +222,63 @@ impl Store {
         failure: Option<&Failure>,
         marks: &[(Mark, i64)],
         now: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<String>, StoreError> {
+        self.change_way(id, state, None, failure, marks, now)
+    }
+
+    /// As [`Self::change`], with the way in which the node comes to the deployment.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn change_way(
+        &self,
+        id: DeploymentId,
+        state: Option<State>,
+        way: Option<Way>,
+        failure: Option<&Failure>,
+        marks: &[(Mark, i64)],
+        now: i64,
+    ) -> Result<Option<String>, StoreError> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
+        let mut reason_for_slurm = None;
         if let Some(state) = state {
             let sql = "UPDATE deployment SET state = ?, since = ? WHERE id = ?";
-            transaction.execute(sql, params![state.name(), now, id])?;
+            transaction.prepare_cached(sql)?.execute(params![state.name(), now, id])?;
+        }
+        if let Some(way) = way {
+            let sql = "UPDATE deployment SET way = ? WHERE id = ?";
+            transaction.execute(sql, params![way.name(), id])?;
         }
         if let Some(failure) = failure {
-            transaction.execute(
+            let is_first = transaction.execute(
                 "UPDATE deployment SET blame = ?, reason = ? WHERE id = ? AND reason IS NULL",
                 params![failure.blame.name(), failure.reason, id],
-            )?;
-            let sql = "UPDATE node SET last_failure = ? WHERE name = (SELECT node FROM deployment WHERE id = ?)";
-            transaction.execute(sql, params![failure.reason, id])?;
+            )? == 1;
+            if is_first {
+                reason_for_slurm = note_failure(&transaction, id, failure, now)?;
+            }
         }
+        forget_strikes(&transaction, id, state)?;
         for (mark, at) in marks {
             let sql = "INSERT OR IGNORE INTO mark (deployment, mark, at) VALUES (?, ?, ?)";
-            transaction.execute(sql, params![id, mark.name(), at])?;
+            transaction.prepare_cached(sql)?.execute(params![id, mark.name(), at])?;
         }
+        transaction.commit()?;
+        Ok(reason_for_slurm)
+    }
+
+    /// Says more about a failure that is noted already.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn explain_failure(&self, id: DeploymentId, reason: &str) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let sql = "UPDATE deployment SET reason = ? WHERE id = ? AND reason IS NOT NULL";
+        transaction.execute(sql, params![reason, id])?;
+        let sql = "UPDATE node SET last_failure = ? WHERE name = (SELECT node FROM deployment WHERE id = ?)";
+        transaction.execute(sql, params![reason, id])?;
         transaction.commit()?;
         Ok(())
     }
@@ -232,7 +289,7 @@ impl Store {
     /// When the store cannot be written.
     pub fn count_script(&self, id: DeploymentId) -> Result<(), StoreError> {
         let sql = "UPDATE deployment SET scripts_served = scripts_served + 1 WHERE id = ?";
-        self.lock().execute(sql, [id])?;
+        self.lock().prepare_cached(sql)?.execute([id])?;
         Ok(())
     }
 
@@ -268,7 +325,8 @@ impl Store {
         Ok(self.lock().execute(sql, params![id, boot_id, now, SECRETS_AGAIN_NS])? == 1)
     }
 
-    /// Notes what the agent's report says of the running kernel.
+    /// Notes what the agent's report says of the running kernel; its token has arrived then. A report
+    /// that says the same again, as most do, writes nothing.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -279,8 +337,9 @@ impl Store {
         applied: &[AppliedSetting],
     ) -> Result<(), StoreError> {
         let applied = json(&applied)?;
-        let sql = "UPDATE deployment SET boot_id = ?, applied = ? WHERE id = ?";
-        self.lock().execute(sql, params![boot_id, applied, id])?;
+        let sql = "UPDATE deployment SET boot_id = ?1, applied = ?2, token = NULL WHERE id = ?3 \
+                   AND (boot_id IS NOT ?1 OR applied IS NOT ?2 OR token IS NOT NULL)";
+        self.lock().prepare_cached(sql)?.execute(params![boot_id, applied, id])?;
         Ok(())
     }
 
@@ -347,7 +406,7 @@ fn insert(
     let pin = json(&new.pin)?;
     connection.execute(
         "INSERT INTO deployment (try, job, node, kernel, image, pin, state, since, token, \
-         token_sha256, application) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         token_sha256, application, stays_on) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             job.map(|(id, _)| id),
             job.map(|(_, job)| job.0),
@@ -359,7 +418,8 @@ fn insert(
             now,
             new.token.expose(),
             new.token_sha256.to_string(),
-            application.name()
+            application.name(),
+            new.stays_on
         ],
     )?;
     let id = connection.last_insert_rowid();
@@ -378,6 +438,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Deployment, StoreError>> {
     let Some(application) = Application::from_name(word.as_deref()) else {
         return Ok(Err(StoreError::Row(format!("application {word:?}"))));
     };
+    let word: Option<String> = row.get(15)?;
+    let Some(way) = Way::from_name(word.as_deref()) else {
+        return Ok(Err(StoreError::Row(format!("way {word:?}"))));
+    };
     let rest = Deployment {
         id: row.get(0)?,
         try_id: row.get(1)?,
@@ -387,6 +451,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Deployment, StoreError>> {
         scripts_served: row.get(10)?,
         token_served: row.get(11)?,
         boot_id: row.get(12)?,
+        way,
+        taken_from: row.get(16)?,
+        stays_on: row.get(17)?,
         ..match blank(&texts) {
             Ok(blank) => blank,
             Err(error) => return Ok(Err(error)),
@@ -419,5 +486,8 @@ fn blank([node, kernel, image, state]: &[String; 4]) -> Result<Deployment, Store
         token_served: false,
         boot_id: None,
         applied: Vec::new(),
+        way: Way::Boot,
+        taken_from: None,
+        stays_on: false,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{Store, StoreError, parse};
 use protocol::api::NodeDefinition;
-use protocol::names::NodeName;
+use protocol::names::{MacAddress, NodeName};
 use rusqlite::{OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,11 +17,64 @@ pub struct NodeRow {
     pub maintenance: Option<String>,
     /// ResumeProgram wants it and no deployment has taken it yet, since (nanoseconds since 1970).
     pub wanted_since_unix_ns: Option<i64>,
-    /// Why its last failed boot failed.
+    /// Why it failed last.
     pub last_failure: Option<String>,
+    /// When that was, nanoseconds since 1970.
+    pub last_failure_unix_ns: Option<i64>,
+    /// Failures by its own fault since a boot of it was last ready.
+    pub strikes: u32,
+    /// A drain that slurmctld forgets at power-down, and that is made again.
+    pub kept_drain: Option<String>,
+    /// The reason of the last drain, or DOWN, that we made and did not take back.
+    pub own_drain: Option<String>,
+    /// The reason of one of ours that an admin has taken back, until slurmctld has heard it.
+    pub ending_drain: Option<String>,
 }
 
-const COLUMNS: &str = "definition, maintenance, wanted_since, last_failure";
+#[cfg(test)]
+impl NodeRow {
+    /// A node of that name with nothing held against it.
+    pub(crate) fn example(name: &str) -> Self {
+        let text = format!(
+            r#"{{"name":"{name}","mac":"52:54:00:00:00:01","address":"10.77.0.11/24","cpus":1,
+            "power":{{"method":"ipmi","address":"10.77.1.11","user":"u","password":"p"}}}}"#
+        );
+        Self {
+            definition: serde_json::from_str(&text).unwrap(),
+            maintenance: None,
+            wanted_since_unix_ns: None,
+            last_failure: None,
+            last_failure_unix_ns: None,
+            strikes: 0,
+            kept_drain: None,
+            own_drain: None,
+            ending_drain: None,
+        }
+    }
+}
+
+const COLUMNS: &str = "definition, maintenance, wanted_since, last_failure, last_failure_at, \
+                       strikes, kept_drain, own_drain, ending_drain";
+
+/// How a booting node is found: by its address, or by that of its network card.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    by_address: HashMap<IpAddr, Vec<NodeName>>,
+    by_mac: HashMap<MacAddress, NodeName>,
+}
+
+impl Index {
+    fn of(rows: Vec<NodeRow>) -> Self {
+        let mut index = Self::default();
+        for NodeRow { definition, .. } in rows {
+            if let Some(own) = definition.ip() {
+                index.by_address.entry(own).or_default().push(definition.name.clone());
+            }
+            index.by_mac.entry(definition.mac).or_insert(definition.name);
+        }
+        index
+    }
+}
 
 impl Store {
     /// Adds or replaces nodes, all or none.
@@ -41,7 +94,7 @@ impl Store {
         }
         transaction.commit()?;
         drop(connection);
-        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 
@@ -50,20 +103,38 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn nodes_at(&self, from: IpAddr) -> Result<Vec<NodeName>, StoreError> {
-        let mut known = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let addresses = match &mut *known {
-            Some(addresses) => addresses,
-            unread @ None => {
-                let mut addresses: HashMap<IpAddr, Vec<NodeName>> = HashMap::new();
-                for row in self.nodes()? {
-                    if let Some(own) = row.definition.ip() {
-                        addresses.entry(own).or_default().push(row.definition.name);
-                    }
-                }
-                unread.insert(addresses)
-            }
+        let found = self.indexed(|index| index.by_address.get(&from.to_canonical()).cloned())?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The node with that network card.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn node_with(&self, mac: MacAddress) -> Result<Option<NodeRow>, StoreError> {
+        let name = self.indexed(|index| index.by_mac.get(&mac).cloned())?;
+        let row = name.map(|name| self.node(&name)).transpose()?.flatten();
+        Ok(row.filter(|row| row.definition.mac == mac))
+    }
+
+    fn indexed<T>(&self, look: impl FnOnce(&Index) -> T) -> Result<T, StoreError> {
+        let mut known = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = match &mut *known {
+            Some(index) => index,
+            unread @ None => unread.insert(Index::of(self.nodes()?)),
         };
-        Ok(addresses.get(&from.to_canonical()).cloned().unwrap_or_default())
+        Ok(look(index))
+    }
+
+    /// The names of all nodes.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn node_names(&self) -> Result<Vec<NodeName>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT name FROM node ORDER BY name")?;
+        let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+        names.map(|name| parse(&name?)).collect()
     }
 
     /// All nodes, by name.
@@ -92,7 +163,7 @@ impl Store {
     /// When the store cannot be written.
     pub fn set_wanted(&self, name: &NodeName, since: Option<i64>) -> Result<(), StoreError> {
         let sql = "UPDATE node SET wanted_since = ? WHERE name = ?";
-        self.lock().execute(sql, params![since, name.as_str()])?;
+        self.lock().prepare_cached(sql)?.execute(params![since, name.as_str()])?;
         Ok(())
     }
 
@@ -128,19 +199,6 @@ impl Store {
         rows.map(|row| row.map_err(StoreError::from).and_then(|(n, r)| Ok((parse(&n)?, r))))
             .collect()
     }
-
-    /// Sets or ends an admin's maintenance; `false`: there is no such node.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn set_maintenance(
-        &self,
-        name: &NodeName,
-        reason: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        let sql = "UPDATE node SET maintenance = ? WHERE name = ?";
-        Ok(self.lock().execute(sql, params![reason, name.as_str()])? == 1)
-    }
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<NodeRow, StoreError>> {
@@ -154,5 +212,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<NodeRow, StoreError>> {
         maintenance: row.get(1)?,
         wanted_since_unix_ns: row.get(2)?,
         last_failure: row.get(3)?,
+        last_failure_unix_ns: row.get(4)?,
+        strikes: row.get(5)?,
+        kept_drain: row.get(6)?,
+        own_drain: row.get(7)?,
+        ending_drain: row.get(8)?,
     }))
 }

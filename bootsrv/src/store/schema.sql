@@ -4,7 +4,11 @@ CREATE TABLE node (
     maintenance  TEXT,                      -- why an admin keeps it out of use
     wanted_since INTEGER,                   -- ResumeProgram wants it, no deployment yet (unix ns)
     kept_drain   TEXT,                      -- drained with this reason, which Slurm forgets at power-down
-    last_failure TEXT
+    last_failure TEXT,
+    last_failure_at INTEGER,                -- unix ns
+    strikes      INTEGER NOT NULL DEFAULT 0, -- failures by its own fault since it was last ready
+    own_drain    TEXT,                      -- the reason of the last drain, or DOWN, that we made
+    ending_drain TEXT                       -- of ours, taken back by an admin: slurmctld is to hear it
 ) STRICT;
 
 -- One try of a job: a requeued job boots again, as a new try.
@@ -48,9 +52,14 @@ CREATE TABLE deployment (
     boot_id        TEXT,
     applied        TEXT NOT NULL DEFAULT '[]',
     energy         TEXT,                    -- protocol::energy::NodeEnergy once released
-    application    TEXT                     -- awaited, ready; null: the job has none
+    application    TEXT,                    -- awaited, ready; null: the job has none
+    way            TEXT,                    -- adopt, kexec; null: from off
+    taken_from     INTEGER,                 -- the deployment whose running node it takes over
+    stays_on       INTEGER NOT NULL DEFAULT 0, -- the node stays on after the job
+    clears_memory  INTEGER NOT NULL DEFAULT 0  -- its kernel clears the memory when it starts
 ) STRICT;
-CREATE INDEX deployment_live ON deployment (state) WHERE state <> 'released';
+CREATE INDEX deployment_live ON deployment (node) WHERE state <> 'released';
+CREATE INDEX deployment_token ON deployment (token_sha256);
 CREATE INDEX deployment_try ON deployment (try);
 CREATE INDEX deployment_node ON deployment (node);
 
@@ -61,11 +70,21 @@ CREATE TABLE mark (
     PRIMARY KEY (deployment, mark)
 ) STRICT, WITHOUT ROWID;
 
+-- A boot's part of its node's console, and its last lines once the boot has failed.
+CREATE TABLE console (
+    deployment INTEGER PRIMARY KEY REFERENCES deployment (id),
+    path       TEXT NOT NULL,               -- the file
+    file       TEXT,                        -- its inode then; null: there was none
+    length     INTEGER NOT NULL,            -- its bytes when the boot began: the boot's come behind
+    session    INTEGER,                     -- ours that captures it over LAN, as the controller names it
+    lines      TEXT                         -- JSON list, oldest first
+) STRICT;
+
 CREATE TABLE sample (
     node       TEXT NOT NULL,
     at         INTEGER NOT NULL,            -- unix ns
     milliwatts INTEGER NOT NULL,
-    meter      TEXT NOT NULL,               -- power::Reading's: ipmi-dcmi, ipmi-sdr
+    meter      TEXT NOT NULL,               -- power::driver::Reading's, e.g. ipmi-dcmi, ipmi-sdr, redfish
     PRIMARY KEY (node, at)
 ) STRICT, WITHOUT ROWID;
 

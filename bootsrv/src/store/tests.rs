@@ -1,6 +1,7 @@
 //! Rows that decide something by themselves: who gets the secrets, and how many tries have failed.
 
-use super::tries::{ALL_OF_ID, ALL_OF_PART, LATEST_OF_ID, LATEST_OF_PART, select};
+use super::deployments::{self, BY_TOKEN, CURRENT, LIVE, LIVE_OF_NODE, OF_TRY};
+use super::tries::{ALL_OF_ID, ALL_OF_PART, LATEST_OF_ID, LATEST_OF_PART, NEWEST_LIVE, select};
 use super::{NewTry, PULLS_MAX, Store, Upload};
 use crate::application;
 use crate::application::request::tests::{example, prepared};
@@ -14,6 +15,7 @@ use protocol::api::RegistryCredential;
 use protocol::boot::SECRETS_ASKED_SECONDS;
 use protocol::names::{Digest, JobId};
 use protocol::registry_credentials::Credential;
+use rusqlite::StatementStatus;
 
 fn asked(job: u32, reference: &str, restart_count: u32) -> NewTry {
     let reference = reference.parse().unwrap();
@@ -53,9 +55,14 @@ fn a_node_is_found_by_its_address_of_now() {
     define("n1", "10.77.0.11/24");
     define("n2", "fd77:0::c/64");
     assert_eq!((at("::ffff:10.77.0.11"), at("fd77::c")), (vec!["n1".into()], vec!["n2".into()]));
+    let mac = "52:54:00:00:00:01".parse().unwrap();
+    let with = |mac| store.node_with(mac).unwrap().map(|row| row.definition);
+    assert_eq!(with(mac).unwrap().name.as_str(), "n1", "the first, where two have the same");
     define("n1", "10.77.0.12/24");
     assert!(at("10.77.0.11").is_empty());
     assert_eq!(at("10.77.0.12"), ["n1"]);
+    assert_eq!(with(mac).unwrap().address, "10.77.0.12/24");
+    assert_eq!(with("52:54:00:00:00:02".parse().unwrap()), None);
 }
 
 #[test]
@@ -133,18 +140,67 @@ fn a_plain_id_stands_for_all_parts() {
     assert_eq!((latest("9_7"), latest("8")), (None, None));
 }
 
-/// Prolog asks ten times a second for each booting job, and the store keeps every try for ever.
+/// Each job is asked for many times, and the store keeps every try for ever.
 #[test]
 fn looking_for_a_job_reads_no_other_jobs() {
     let store = Store::in_memory().unwrap();
-    for rest in [LATEST_OF_ID, LATEST_OF_PART, ALL_OF_ID, ALL_OF_PART] {
+    for rest in [LATEST_OF_ID, LATEST_OF_PART, ALL_OF_ID, ALL_OF_PART, NEWEST_LIVE] {
         let connection = store.lock();
         let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", select(rest))).unwrap();
         let steps: Vec<String> =
             plan.query_map(["9"], |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();
-        assert!(steps.iter().any(|step| step.contains("SEARCH try USING INDEX")), "{steps:?}");
-        assert!(!steps.iter().any(|step| step.contains("SCAN")), "{steps:?}");
+        assert!(steps.iter().any(|step| step.contains("SEARCH try USING ")), "{steps:?}");
+        assert!(!steps.iter().any(|step| reads_all(step)), "{steps:?}");
     }
+}
+
+/// Whether a step of SQLite's plan goes through all rows; those that live are few.
+fn reads_all(step: &str) -> bool {
+    step.contains("SCAN") && !step.contains("INDEX deployment_live")
+}
+
+/// Each boot asks some dozen times, and the store keeps every deployment for ever.
+#[test]
+fn looking_for_a_deployment_reads_none_that_is_over() {
+    let store = Store::in_memory().unwrap();
+    for rest in [LIVE, LIVE_OF_NODE, OF_TRY, BY_TOKEN, CURRENT] {
+        let connection = store.lock();
+        let sql = format!("EXPLAIN QUERY PLAN {}", deployments::select(rest));
+        let mut plan = connection.prepare(&sql).unwrap();
+        let values = vec!["9"; plan.parameter_count()];
+        let steps = plan.query_map(rusqlite::params_from_iter(values), |row| row.get(3)).unwrap();
+        let steps: Vec<String> = steps.collect::<Result<_, _>>().unwrap();
+        assert!(!steps.iter().any(|step| reads_all(step)), "{rest}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_plan_is_made_once() {
+    let store = Store::in_memory().unwrap();
+    add_try(&store, 0, None);
+    let connection = store.lock();
+    for sql in [deployments::select(OF_TRY), deployments::select(CURRENT), select(LATEST_OF_ID)] {
+        for value in ["n1", "1", "n1"] {
+            let mut statement = connection.prepare_cached(&sql).unwrap();
+            statement.query_map([value], |_| Ok(())).unwrap().for_each(drop);
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+        }
+    }
+}
+
+#[test]
+fn what_a_node_is_about_is_its_newest_that_lives() {
+    let store = Store::in_memory().unwrap();
+    let node = "n1".parse().unwrap();
+    assert_eq!(store.current_on(&node).unwrap(), None);
+    let tries = [0, 1].map(|restart_count| add_try(&store, restart_count, None));
+    let [first, second] = tries.map(|of| store.deployments_of_try(of).unwrap()[0].id);
+    let current = || store.current_on(&node).unwrap().unwrap().id;
+    assert_eq!(current(), second);
+    store.change(second, Some(State::Released), None, &[], 2).unwrap();
+    assert_eq!(current(), first, "the newer one is over");
+    store.change(first, Some(State::Released), None, &[], 3).unwrap();
+    assert_eq!(current(), second);
 }
 
 fn application_try(store: &Store, request: Request, image: Option<Prepared>) -> i64 {
@@ -340,6 +396,13 @@ fn a_store_of_schema_2_is_taken_over() {
     };
     let fresh = Store::in_memory().unwrap();
     assert_eq!(columns(&Store::open(&path).unwrap()), columns(&fresh), "the same as a new one");
+    let indices = |store: &Store| -> Vec<String> {
+        let connection = store.lock();
+        let sql = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql <> '' ORDER BY name";
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    assert_eq!(indices(&Store::open(&path).unwrap()), indices(&fresh));
 }
 
 /// A row that a bug has written is one job's trouble.
@@ -373,4 +436,16 @@ fn a_row_that_cannot_be_read_is_left_out_of_lists() {
     assert!(store.deployments_of_try(bad).is_err());
     let told = store.unreadable.lock().unwrap().len();
     assert_eq!(told, 3, "each once");
+}
+
+#[test]
+fn a_damaged_file_is_refused_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.sqlite");
+    drop(Store::open(&path).unwrap());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let error = crate::chain(&Store::open(&path).unwrap_err());
+    assert!(error.contains("store.sqlite") && error.contains("not a database"), "{error}");
 }

@@ -61,6 +61,10 @@ pub(super) const ALL_OF_PART: &str = "reference = ?";
 pub(super) const ALL_OF_ID: &str = "job = ?1 OR reference >= ?1 || '+' AND reference < ?1 || ',' \
                                     OR reference >= ?1 || '_' AND reference < ?1 || '`'";
 
+const NEWEST: &str = "true ORDER BY id DESC LIMIT ?";
+pub(super) const NEWEST_LIVE: &str = "id IN (SELECT try FROM deployment WHERE state <> 'released') \
+                                      ORDER BY id DESC LIMIT ?";
+
 pub(super) fn select(rest: &str) -> String {
     format!("SELECT {COLUMNS} FROM try WHERE {rest}")
 }
@@ -147,7 +151,7 @@ impl Store {
             .collect()
     }
 
-    /// How many tries of a job, up to the given one and with it, a node's fault has ended.
+    /// How many tries of a job, up to the given one and with it, a fault that was not its own has ended.
     ///
     /// A number is used anew some day: slurmctld counts a job's starts from 0, so the tries before
     /// one that did not count on are an older job's.
@@ -156,11 +160,11 @@ impl Store {
     /// When the store cannot be read.
     pub fn failed_tries(&self, job: JobId, up_to: i64) -> Result<u32, StoreError> {
         let sql = "SELECT restart_count, EXISTS (SELECT 1 FROM deployment d \
-                   WHERE d.try = try.id AND d.blame = ?) \
+                   WHERE d.try = try.id AND d.blame != ?) \
                    FROM try WHERE job = ? AND id <= ? ORDER BY id DESC";
         let connection = self.lock();
         let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![Blame::Node.name(), job.0, up_to])?;
+        let mut rows = statement.query(params![Blame::Job.name(), job.0, up_to])?;
         let (mut failed, mut later) = (0, None);
         while let Some(row) = rows.next()? {
             let restart_count: u32 = row.get(0)?;
@@ -178,9 +182,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn recent_tries(&self, all: bool, limit: u32) -> Result<Vec<Try>, StoreError> {
-        let rest = "?1 OR EXISTS (SELECT 1 FROM deployment d \
-                    WHERE d.try = try.id AND d.state <> 'released') ORDER BY id DESC LIMIT ?2";
-        self.readable_tries(rest, params![all, limit])
+        self.readable_tries(if all { NEWEST } else { NEWEST_LIVE }, [limit])
     }
 
     /// Notes that a job's try is over; the first time counts.

@@ -3,12 +3,11 @@
 //! would drain one node after the other. What is left is the node's: a broken one must not hold job
 //! after job.
 
-use crate::download;
 use crate::stack::NotMountable;
+use crate::{download, limit};
 use anyhow::{Error, Result};
 use rustix::io::Errno;
-use std::sync::mpsc;
-use std::thread;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 /// The node has run out of something: memory, descriptors, mounts.
@@ -44,19 +43,16 @@ fn any(error: &Error, wanted: &[Errno]) -> bool {
     })
 }
 
-/// Does a step that may meet a file server, in a thread of its own: one that never answers leaves the
-/// thread behind. The thread shares mounts and root with the caller.
+/// Does a step that may meet a file server, which may never answer.
 pub(super) fn within<T: Send + 'static>(
     limit: Duration,
     what: &str,
     act: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (done, result) = mpsc::channel();
-    thread::spawn(move || done.send(act()).ok());
-    match result.recv_timeout(limit) {
+    match limit::within(limit, act) {
         Ok(result) => result,
-        Err(mpsc::RecvTimeoutError::Disconnected) => anyhow::bail!("{what} ended unexpectedly"),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(EveryNodes(format!(
+        Err(RecvTimeoutError::Disconnected) => anyhow::bail!("{what} ended unexpectedly"),
+        Err(RecvTimeoutError::Timeout) => Err(EveryNodes(format!(
             "{what} has not ended after {} s: a file server may not answer",
             limit.as_secs()
         ))
@@ -68,6 +64,7 @@ pub(super) fn within<T: Send + 'static>(
 mod tests {
     use super::*;
     use anyhow::{Context as _, anyhow};
+    use std::sync::mpsc;
 
     #[test]
     fn what_every_node_would_meet_spares_them_but_running_out_is_the_nodes() {

@@ -17,19 +17,18 @@ mod user;
 
 use self::blame::{EveryNodes, spares_node};
 use crate::console::{Complaint, say};
-use crate::download;
-use crate::report::Reporter;
+use crate::report::{Reporter, one_line};
 use crate::server::{Application, Server, is_refused};
 use crate::slurmd::{self, Slurmd};
+use crate::{clock, download, shut_down};
 use anyhow::{Context as _, Result, bail};
-pub(crate) use namespace::declare_none;
 use protocol::application::{ApplicationPlan, ImageConfig, NODE_FILE_BYTES_MAX, NodeApplication};
 use protocol::boot::{AgentStage, ArtifactRef, BootFailure};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, sleep};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How long errors are put up with before the first answer: bootsrv is restarted.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,41 +52,74 @@ struct NodeFacts {
     slurm_commands: Option<PathBuf>,
 }
 
+/// How many jobs have begun to set their image up in this boot: only the last one's may be left for the
+/// plugin. A job can end, and another one get the node, while the image of the first is still on its way.
+static TURN: Mutex<u64> = Mutex::new(0);
+
 /// Sets the image up in the background. `slurmd` says when slurmd runs, with its process id: then the
-/// node's mounts are there and its names can be looked up. `failed` ends the boot.
-pub(crate) fn start(
-    server: Arc<Server>,
-    reporter: Arc<Reporter>,
-    slurmd: Receiver<u32>,
-    failed: impl FnOnce(BootFailure) + Send + 'static,
-) {
-    thread::spawn(move || match set_up(&server, slurmd) {
+/// node's mounts are there and its names can be looked up. A failure ends the boot.
+pub(crate) fn start(server: Arc<Server>, reporter: Arc<Reporter>, slurmd: Receiver<u32>) {
+    let mine = {
+        let mut turn = turn();
+        *turn += 1;
+        *turn
+    };
+    thread::spawn(move || match set_up(&server, mine, slurmd) {
+        _ if *turn() != mine => {
+            say(format_args!("no job waits for this application image any more"));
+        }
         Ok(Some(text)) => {
             reporter.reached(AgentStage::ApplicationReady, &text);
         }
         Ok(None) => say(format_args!("bootsrv has no application image for this job")),
         Err(error) => {
-            let reason = format!("application image: {error:#}").replace(['\n', '\r'], " ");
-            failed(BootFailure { setting: spares_node(&error), reason });
+            let reason = format!("application image: {}", one_line(&error));
+            let setting = spares_node(&error);
+            let failure = BootFailure { setting, reason };
+            shut_down::failed(&reporter, failure, "the job's image cannot be had");
         }
     });
 }
 
-fn set_up(server: &Server, slurmd: Receiver<u32>) -> Result<Option<String>> {
-    let Some(plan) = wait_for_plan(|| server.application())? else {
-        declare_none()?;
+/// Takes the image of the job before away, even if it is still on its way, for a job without one.
+pub(crate) fn declare_none() -> Result<()> {
+    let mut turn = turn();
+    *turn += 1;
+    namespace::declare_none()
+}
+
+/// Takes the image of the job before away: no task enters it any more.
+pub(crate) fn clear() -> Result<()> {
+    let mut turn = turn();
+    *turn += 1;
+    namespace::tear_down()
+}
+
+/// A poisoned lock is taken as it is: it holds a number.
+fn turn() -> MutexGuard<'static, u64> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Changes what the plugin finds, unless another job has had its turn meanwhile.
+fn in_turn(mine: u64, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    let turn = turn();
+    if *turn == mine { act() } else { Ok(()) }
+}
+
+fn set_up(server: &Server, mine: u64, slurmd: Receiver<u32>) -> Result<Option<String>> {
+    let ask = || if *turn() == mine { server.application() } else { Ok(Application::None) };
+    let Some(plan) = wait_for_plan(ask)? else {
+        in_turn(mine, namespace::declare_none)?;
         return Ok(None);
     };
     let for_plugin = for_plugin(&plan)?;
-    // Of an earlier job of the same boot.
-    namespace::tear_down()?;
     let begin = Instant::now();
     let fetch = |layer: &ArtifactRef, file: &Path| download::fetch(server, layer, file);
     let of_thread = &plan;
     let namespace = namespace::build(&plan, &fetch, move || {
         look_at_node(of_thread, slurmd.recv().context("waiting for slurmd")?)
     })?;
-    namespace::pin(&namespace, &for_plugin)?;
+    in_turn(mine, || namespace::pin(&namespace, &for_plugin))?;
     let (count, ms) = (plan.layers.len(), begin.elapsed().as_millis());
     Ok(Some(format!("application image {} ready: {count} layer(s), {ms} ms", plan.reference)))
 }
@@ -109,9 +141,7 @@ fn wait_for_plan(mut ask: impl FnMut() -> Result<Application>) -> Result<Option<
             }
             Err(error) => complaint.say(&format!("no application image yet: {error:#}")),
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // Nodes started together do not have the same microsecond.
-        sleep(pause(begin.elapsed(), now.subsec_micros() % 1000));
+        sleep(pause(begin.elapsed(), clock::chance()));
     }
 }
 

@@ -109,7 +109,7 @@ pub(super) fn pin(namespace: &OwnedFd, application: &NodeApplication) -> Result<
 }
 
 /// Tells the plugin that in this boot there is nothing to enter: not that nobody has told it yet.
-pub(crate) fn declare_none() -> Result<()> {
+pub(super) fn declare_none() -> Result<()> {
     tear_down()?;
     DirBuilder::new().recursive(true).mode(0o700).create(NODE_DIRECTORY)?;
     File::create(Path::new(NODE_DIRECTORY).join(NODE_NO_IMAGE_FILE))

@@ -1,9 +1,10 @@
 //! Power saving: on, with our programs, and never by Slurm's own decision.
 
 use super::hooks::program;
-use super::{Finding, Place, Severity};
+use super::{Finding, Place, Severity, stay_on};
 use crate::live::LiveSite;
 use crate::site::SlurmVersion;
+use crate::slurm_file::{Record, Setting};
 
 /// Below a day Slurm would power idle nodes off by itself.
 const SUSPEND_TIME_SECONDS_MIN: u32 = 24 * 3600;
@@ -53,6 +54,13 @@ pub(super) fn reboot_program(site: &LiveSite) -> Vec<Finding> {
 
 pub(super) fn suspend_time(site: &LiveSite) -> Vec<Finding> {
     let of_partitions = site.slurm.partitions.iter().filter_map(|record| record.get("SuspendTime"));
+    let staying = stay_on::partitions(site);
+    let is_meant = |setting: &Setting| {
+        let own = |partition: &&Record| {
+            partition.get("SuspendTime").is_some_and(|own| std::ptr::eq(own, setting))
+        };
+        staying.iter().any(own)
+    };
     let all: Vec<_> = site.slurm.get("SuspendTime").into_iter().chain(of_partitions).collect();
     // INFINITE and -1 are no numbers.
     let finite = |value: &str| value.parse::<u32>().ok();
@@ -65,6 +73,7 @@ pub(super) fn suspend_time(site: &LiveSite) -> Vec<Finding> {
     }
     let short = all.into_iter().filter(|setting| {
         finite(&setting.value).is_some_and(|seconds| seconds < SUSPEND_TIME_SECONDS_MIN)
+            && !is_meant(setting)
     });
     let finding = |setting| {
         Place::of(setting).warning(
@@ -128,7 +137,10 @@ pub(super) fn power_down_on_idle(site: &LiveSite) -> Vec<Finding> {
     let Some(version) = site.version else { return Vec::new() };
     let first = SlurmVersion::POWER_DOWN_ON_IDLE;
     let mut findings = Vec::new();
-    for partition in site.our_partitions() {
+    let staying = stay_on::partitions(site);
+    let powers_off =
+        |partition: &&Record| !staying.iter().any(|one| std::ptr::eq(*one, *partition));
+    for partition in site.our_partitions().filter(powers_off) {
         let found = site.partition_value(partition, "PowerDownOnIdle");
         let is_on = found.is_some_and(|setting| setting.value.eq_ignore_ascii_case("yes"));
         if let Some(setting) = found.filter(|_| version < first) {

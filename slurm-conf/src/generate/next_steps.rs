@@ -1,6 +1,7 @@
 //! What an admin does with the files, in order.
 
 use super::FRAGMENT;
+use super::slurm::prefers;
 use crate::site::Site;
 use std::path::Path;
 
@@ -16,7 +17,13 @@ pub fn next_steps(site: &Site, output: &Path, full: bool) -> String {
         format!(
             "Copy {FRAGMENT} to {directory} and add the line `Include {FRAGMENT}` to {conf},\n   \
              without a directory in it. Remove from {conf} what the fragment sets too, or merge it.\n   \
-             Add the line of plugstack.conf and those of cgroup.conf to the site's files there."
+             Add the line of plugstack.conf and those of cgroup.conf to the site's files there.{}",
+            if prefers(site) {
+                "\n   Add ignore_prefer_validation to SchedulerParameters, so that jobs may prefer nodes that\n   \
+                 run what they ask for."
+            } else {
+                ""
+            }
         )
     };
     let steps = [

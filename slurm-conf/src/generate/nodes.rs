@@ -1,12 +1,12 @@
 //! nodes.toml, for `bmc node import`. Holds no password: it names the files that do.
 
 use super::header;
-use crate::site::{self, Node, Site};
-use crate::toml_text::quoted;
-use protocol::api::Firmware;
+use crate::site::{self, Node, PowerMethod, Site};
+use crate::toml_text::{array, quoted};
+use protocol::api::{ConsoleSource, Firmware};
 use std::fmt::Write as _;
 
-/// Every node with its network card and its baseboard controller.
+/// Every node with its network card and what switches its power.
 pub(super) fn definitions(site: &Site) -> String {
     let mut text =
         header(site, "For `bmc node import`, by someone who may read the password files.");
@@ -33,23 +33,57 @@ fn definition(site: &Site, node: &Node<'_>, text: &mut String) {
         writeln!(text, "gateway = \"{gateway}\"").ok();
     }
     writeln!(text, "cpus = {}\nthreads_per_core = {}", range.cpus, range.threads_per_core).ok();
+    writeln!(text, "memory_mib = {}", range.memory_mib).ok();
     if range.firmware == Firmware::Uefi {
         writeln!(text, "firmware = \"uefi\"").ok();
     }
     if let Some(log) = &range.console_log {
         writeln!(text, "console_log = {}", quoted(&log.replace("{node}", name))).ok();
     }
-    let suite =
-        range.cipher_suite.map_or(String::new(), |suite| format!(", cipher_suite = {suite}"));
-    let kg = range.kg_file.as_ref().map_or(String::new(), |file| {
-        format!(", kg_file = {}", quoted(&file.replace("{node}", name)))
-    });
-    writeln!(
-        text,
-        "power = {{ method = \"ipmi\", address = {}, user = {}, password_file = {}{suite}{kg} }}",
-        quoted(&node.controller),
-        quoted(&range.controller_user),
-        quoted(&range.password_file.replace("{node}", name)),
-    )
-    .ok();
+    match range.console {
+        Some(ConsoleSource::Sol) => writeln!(text, "console = \"sol\"").ok(),
+        None => None,
+    };
+    writeln!(text, "power = {{ {} }}", power(site, node)).ok();
+}
+
+/// The inside of the node's power table. A checked site has what its method needs.
+fn power(site: &Site, node: &Node<'_>) -> String {
+    let range = node.range;
+    let file = |path: &String| quoted(&path.replace("{node}", node.name.as_str()));
+    let word = |text: &Option<String>| quoted(text.as_deref().unwrap_or_default());
+    let controller = node.controller.as_deref().unwrap_or_default();
+    let mut keys = match range.power {
+        PowerMethod::Ipmi => vec![
+            ("method", quoted("ipmi")),
+            ("address", quoted(controller)),
+            ("user", word(&range.controller_user)),
+        ],
+        PowerMethod::Redfish => vec![
+            ("method", quoted("redfish")),
+            ("url", quoted(&format!("https://{controller}"))),
+            ("user", word(&range.controller_user)),
+        ],
+        PowerMethod::Exec => {
+            vec![("method", quoted("exec")), ("program", word(&range.power_program))]
+        }
+        PowerMethod::WakeOnLan => {
+            let broadcast = site.network.provisioning.broadcast().to_string();
+            vec![("method", quoted("wake_on_lan")), ("broadcast", quoted(&broadcast))]
+        }
+    };
+    let words = &range.power_arguments;
+    let arguments = (!words.is_empty()).then(|| array(words.iter().map(String::as_str)));
+    let trust = |path| format!("{{ ca_file = {} }}", file(path));
+    let more = [
+        ("password_file", range.password_file.as_ref().map(file)),
+        ("cipher_suite", range.cipher_suite.map(|suite| suite.to_string())),
+        ("kg_file", range.kg_file.as_ref().map(file)),
+        ("trust", range.controller_ca_file.as_ref().map(trust)),
+        ("arguments", arguments),
+        ("interface", range.wake_interface.as_deref().map(quoted)),
+    ];
+    keys.extend(more.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    keys.join(", ")
 }

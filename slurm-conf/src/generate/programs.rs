@@ -1,7 +1,7 @@
 //! What our own programs read: bootsrv.toml and client.toml.
 
 use super::{Derived, header};
-use crate::site::{AfterJob, Partition, Site, SiteFile};
+use crate::site::{AfterJob, Partition, ShareWith, Site, SiteFile};
 use crate::toml_text::{array, quoted};
 use protocol::boot::Mount;
 use std::fmt::Write as _;
@@ -16,6 +16,8 @@ pub(super) fn bootsrv(site: &Site) -> String {
     let (server, limits) = (&site.server, site.timeouts);
     let (address, http, https) = (server.address, server.http_port, server.https_port);
     let mut text = header(site, "bootsrv.");
+    let prefer_warm =
+        server.prefer_warm.map_or_else(String::new, |on| format!("prefer_warm = {on}\n"));
     // Writing to a String cannot fail.
     write!(
         text,
@@ -36,7 +38,7 @@ scontrol = {}
 conf = {}
 user = {}
 conf_server = "{}:{}"
-
+{prefer_warm}
 [limits]
 power_on_per_second = {}
 firmware_seconds = {}
@@ -84,6 +86,7 @@ agent = {}
 fn partition_table(partition: &Partition, text: &mut String) {
     let after_job = match partition.after_job {
         AfterJob::Off => "off",
+        AfterJob::StayOn => "stay_on",
     };
     write!(
         text,
@@ -95,6 +98,20 @@ fn partition_table(partition: &Partition, text: &mut String) {
         quoted(after_job),
     )
     .ok();
+    if let Some(share_with) = partition.share_with {
+        let share_with = match share_with {
+            ShareWith::User => "user",
+            ShareWith::Account => "account",
+            ShareWith::Anybody => "anybody",
+        };
+        writeln!(text, "share_with = {}", quoted(share_with)).ok();
+    }
+    if let Some(kexec) = partition.kexec {
+        writeln!(text, "kexec = {kexec}").ok();
+    }
+    if let Some(preboot) = partition.preboot {
+        writeln!(text, "preboot = {preboot}").ok();
+    }
     if let Some(root) = partition.root {
         writeln!(text, "root = {}", quoted(root.name())).ok();
     }

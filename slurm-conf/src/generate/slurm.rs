@@ -2,7 +2,7 @@
 
 use super::{Derived, FRAGMENT, header};
 use crate::network::nth_address;
-use crate::site::{AfterJob, NodeRange, Partition, Site, SlurmVersion};
+use crate::site::{AfterJob, IDLE_SECONDS, NodeRange, Partition, Site, SlurmVersion};
 use protocol::node_list;
 use std::fmt::Write as _;
 
@@ -37,6 +37,7 @@ pub(super) fn fragment(site: &Site) -> String {
          # A job whose node failed to boot must be able to go elsewhere.\n\
          JobRequeue=1\n\n",
     );
+    stay_on(site, &mut text);
     for range in &site.nodes {
         node_lines(range, &mut text);
     }
@@ -86,6 +87,20 @@ fn power_saving(site: &Site, text: &mut String) {
     .ok();
 }
 
+fn stay_on(site: &Site, text: &mut String) {
+    if site.partitions.iter().all(|partition| partition.after_job == AfterJob::Off) {
+        return;
+    }
+    writeln!(
+        text,
+        "# Above bootsrv's limits for a change of kernel, and for a boot after all: slurmctld does not hear of\n\
+         # it, and takes a node that is silent for longer out of service.\n\
+         SlurmdTimeout={}\n",
+        Derived::of(&site.timeouts).slurmd_timeout
+    )
+    .ok();
+}
+
 fn node_lines(range: &NodeRange, text: &mut String) {
     let cores = range.cpus / range.sockets / range.threads_per_core;
     let features = match range.features.as_slice() {
@@ -126,15 +141,28 @@ fn partition_line(version: SlurmVersion, partition: &Partition, text: &mut Strin
     let default = if partition.default { " Default=YES" } else { "" };
     let power_down = match partition.after_job {
         AfterJob::Off if version >= SlurmVersion::POWER_DOWN_ON_IDLE => " PowerDownOnIdle=YES",
-        AfterJob::Off => "",
+        AfterJob::Off | AfterJob::StayOn => "",
+    };
+    let suspend_time = match partition.after_job {
+        AfterJob::Off => SUSPEND_TIME_SECONDS,
+        AfterJob::StayOn => partition.idle_seconds.unwrap_or(IDLE_SECONDS),
     };
     writeln!(
         text,
         "PartitionName={} Nodes={}{default} OverSubscribe=EXCLUSIVE MaxTime={} \
-         SuspendTime={SUSPEND_TIME_SECONDS}{power_down} State=UP",
+         SuspendTime={suspend_time}{power_down} State=UP",
         partition.name, partition.nodes, partition.max_time
     )
     .ok();
+}
+
+/// Without it slurmctld refuses a job whose preference too few nodes meet.
+const PREFERENCE: &str = ",ignore_prefer_validation";
+
+/// Whether jobs are made to prefer nodes that stayed on.
+pub(super) fn prefers(site: &Site) -> bool {
+    site.server.prefer_warm != Some(false)
+        && site.partitions.iter().any(|partition| partition.after_job == AfterJob::StayOn)
 }
 
 /// A complete slurm.conf around the fragment, for a cluster that has none yet.
@@ -142,6 +170,14 @@ pub(super) fn full(site: &Site) -> String {
     let slurm = &site.slurm;
     let (state, log) = (slurm.state_dir.display(), slurm.log_dir.display());
     let mut text = header(site, "slurm.conf.");
+    let (preference, parameter) = if prefers(site) {
+        (
+            "# A job may prefer nodes that run what it asks for, whether or not there are any.\n",
+            PREFERENCE,
+        )
+    } else {
+        ("", "")
+    };
     write!(
         text,
         "ClusterName={}\n\
@@ -164,7 +200,8 @@ pub(super) fn full(site: &Site) -> String {
          JobAcctGatherType=jobacct_gather/cgroup\n\
          MpiDefault=none\n\
          # salloc returns when its nodes are up, not before.\n\
-         SchedulerParameters=salloc_wait_nodes,sbatch_wait_nodes\n\
+         {preference}\
+         SchedulerParameters=salloc_wait_nodes,sbatch_wait_nodes{parameter}\n\
          \n\
          Include {FRAGMENT}\n",
         site.cluster, slurm.host, slurm.address, slurm.port, slurm.user

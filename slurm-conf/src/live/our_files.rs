@@ -2,6 +2,7 @@
 //! readers check the rest, and keys unknown here are theirs to refuse.
 
 use crate::limited::read_limited;
+use crate::site::AfterJob;
 use crate::toml_text;
 use protocol::application::RootMode;
 use serde::Deserialize;
@@ -88,6 +89,8 @@ pub struct BootsrvSlurm {
     pub conf_server: String,
     /// scontrol.
     pub scontrol: Option<PathBuf>,
+    /// Jobs prefer nodes that stayed on and run what they ask for; yes if absent.
+    pub prefer_warm: Option<bool>,
 }
 
 /// bootsrv's limits, in seconds, with its defaults.
@@ -127,6 +130,16 @@ impl Limits {
             .saturating_add(self.boot_seconds)
             .saturating_add(self.register_seconds)
     }
+
+    /// The longest that a node which stays on may be silent between two jobs: it is asked to start
+    /// another kernel, and when that fails it is powered off and on.
+    #[must_use]
+    pub fn whole_take_over_seconds(self) -> u32 {
+        self.whole_boot_seconds()
+            .saturating_add(self.boot_seconds)
+            .saturating_add(self.register_seconds)
+            .saturating_add(self.power_seconds)
+    }
 }
 
 impl Bootsrv {
@@ -152,6 +165,12 @@ pub struct BootsrvPartition {
     pub name: String,
     /// How its nodes get at application images, if it says so.
     pub root: Option<RootMode>,
+    /// What a node does when its job ends.
+    #[serde(default)]
+    pub after_job: AfterJob,
+    /// Nodes are booted ahead.
+    #[serde(default)]
+    pub preboot: bool,
 }
 
 /// A file that bootsrv sends to every node.

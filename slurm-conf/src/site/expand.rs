@@ -15,8 +15,8 @@ pub struct Node<'a> {
     pub address: Ipv4Addr,
     /// The card it boots from.
     pub mac: MacAddress,
-    /// Address or host name of its baseboard controller.
-    pub controller: String,
+    /// Address or host name of its baseboard controller; `None`: its power needs none.
+    pub controller: Option<String>,
     /// What it shares with its neighbours.
     pub range: &'a NodeRange,
 }
@@ -32,7 +32,10 @@ pub(super) fn range_nodes(range: &NodeRange) -> Vec<Node<'_>> {
     let names = node_list::expand(&range.names).unwrap_or_default();
     let macs = range.macs.iter().copied();
     let node = |(count, (name, mac)): (usize, (NodeName, MacAddress))| {
-        let controller = controller(&range.controller, &name, count)?;
+        let controller = match &range.controller {
+            Some(text) => Some(controller(text, &name, count)?),
+            None => None,
+        };
         let address = nth_address(range.first_address, count)?;
         Some(Node { name, address, mac, controller, range })
     };

@@ -3,6 +3,7 @@
 
 mod nodes;
 mod partitions;
+mod power;
 
 use super::{Problem, Server, Site, SlurmVersion};
 use crate::application_images as images;

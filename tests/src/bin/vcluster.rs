@@ -91,7 +91,8 @@ enum Verb {
         /// The service.
         service: String,
     },
-    /// Give a node a fault: none, ignore-power, no-boot, panic.
+    /// Give a node a fault: none, ignore-power, no-boot, panic, refuse-power, ignore-off, flaky-power,
+    /// says-off, slow-firmware.
     Fault {
         /// The node.
         node: Node,

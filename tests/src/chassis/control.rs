@@ -4,7 +4,7 @@
 //! `get` are lines `name:value`. One more, `direct KERNEL INITRD ARGUMENTS`, is for measurements: it
 //! powers the node on with that kernel in its memory.
 
-use crate::chassis::fault::Fault;
+use crate::chassis::fault::{FIRMWARE_SECONDS, Fault};
 use crate::chassis::qemu::DirectKernel;
 use crate::chassis::{Chassis, ChassisError, qemu, qmp};
 use serde_json::json;
@@ -12,6 +12,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// The boot device that the controller reports when none was ever set.
 const BOOT_DEFAULT: &str = "default";
@@ -23,9 +24,8 @@ impl Chassis {
     ///
     /// # Errors
     /// When the words are unknown or the command failed; the controller reports it to its caller.
-    pub fn control(&self, words: &[String]) -> Result<String, ChassisError> {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        match words.as_slice() {
+    pub fn control(&self, words: &[&str]) -> Result<String, ChassisError> {
+        match words {
             ["get", names @ ..] => names.iter().map(|name| self.get(name)).collect(),
             ["set", settings @ ..] => {
                 for setting in settings.chunks(2) {
@@ -43,7 +43,10 @@ impl Chassis {
 
     fn get(&self, name: &str) -> Result<String, ChassisError> {
         match name {
-            "power" => Ok(format!("power:{}\n", u8::from(self.is_on()))),
+            "power" => {
+                let says_off = self.fault() == Fault::SaysOff;
+                Ok(format!("power:{}\n", u8::from(self.is_on() && !says_off)))
+            }
             "boot" => {
                 let stored = fs::read_to_string(self.file("bootdev"));
                 Ok(format!("boot:{}\n", stored.as_deref().map_or(BOOT_DEFAULT, str::trim)))
@@ -54,7 +57,11 @@ impl Chassis {
 
     fn set(&self, setting: &[&str]) -> Result<(), ChassisError> {
         match setting {
+            ["power" | "shutdown", _] if self.fault() == Fault::RefusePower => {
+                Err(ChassisError::Refused)
+            }
             ["power", "1"] => self.power_on(),
+            ["power", "0"] if self.fault().ignores(false) => Ok(()),
             ["power", "0"] => self.kill(),
             ["reset", _] => self.ask_qemu("system_reset"),
             ["shutdown", _] => self.ask_qemu("system_powerdown"),
@@ -72,12 +79,44 @@ impl Chassis {
     }
 
     fn power_on(&self) -> Result<(), ChassisError> {
-        let fault = Fault::read(&self.run.node(self.node));
-        if self.is_on() || fault == Fault::IgnorePower {
+        if self.is_on() || !self.is_fed() || self.fault().ignores(true) {
             return Ok(());
         }
+        self.start_machine()
+    }
+
+    pub(super) fn start_machine(&self) -> Result<(), ChassisError> {
+        let fault = self.fault();
         self.start(fault)?;
-        if fault == Fault::Panic { self.start_panic() } else { Ok(()) }
+        match fault {
+            Fault::Panic => self.leave_behind("panic"),
+            Fault::SlowFirmware => self.leave_behind("firmware"),
+            Fault::None
+            | Fault::IgnorePower
+            | Fault::NoBoot
+            | Fault::RefusePower
+            | Fault::IgnoreOff
+            | Fault::FlakyPower
+            | Fault::SaysOff => Ok(()),
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        Fault::read(&self.run.node(self.node))
+    }
+
+    /// Lets a machine run that was started and stands still, after the time that its firmware is to
+    /// take. Ends quietly when it was switched off before.
+    ///
+    /// # Errors
+    /// When QEMU does not take the command.
+    pub fn firmware_ends(&self) -> Result<(), ChassisError> {
+        let started = qemu::running(&self.run.node(self.node));
+        std::thread::sleep(Duration::from_secs(FIRMWARE_SECONDS));
+        if started.is_some() && qemu::running(&self.run.node(self.node)) == started {
+            qmp::command(&self.file("qmp"), "cont", json!({}))?;
+        }
+        Ok(())
     }
 
     /// A node that is off takes no button press: as on hardware, nothing happens.
@@ -88,13 +127,13 @@ impl Chassis {
         Ok(())
     }
 
-    /// Leaves a second copy of this program behind that waits for the kernel.
-    fn start_panic(&self) -> Result<(), ChassisError> {
+    /// Leaves a second copy of this program behind that has something to wait for.
+    fn leave_behind(&self, what: &str) -> Result<(), ChassisError> {
         let program: PathBuf = self.run.programs().join("vcluster-chassis");
         Command::new(program)
             .arg(self.run.path())
             .arg(self.node.to_string())
-            .arg("panic")
+            .arg(what)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -104,7 +143,7 @@ impl Chassis {
         Ok(())
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), ChassisError> {
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), ChassisError> {
         let path = self.file(name);
         fs::write(&path, text).map_err(|source| ChassisError::File { doing: "write", path, source })
     }
@@ -124,7 +163,7 @@ mod tests {
     }
 
     fn call(chassis: &Chassis, words: &str) -> Result<String, ChassisError> {
-        chassis.control(&words.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        chassis.control(&words.split(' ').collect::<Vec<_>>())
     }
 
     #[test]

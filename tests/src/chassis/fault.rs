@@ -16,10 +16,48 @@ pub enum Fault {
     NoBoot,
     /// The kernel's first program is sent to nowhere as soon as it runs: the kernel panics.
     Panic,
+    /// The controller answers every power command with an error.
+    RefusePower,
+    /// The controller accepts "power off" and nothing happens.
+    IgnoreOff,
+    /// The controller accepts every power command, and does not carry out one in ten.
+    FlakyPower,
+    /// The controller says that the power is off, whatever it is.
+    SaysOff,
+    /// The firmware needs [`FIRMWARE_SECONDS`], as a server's does.
+    SlowFirmware,
 }
 
+/// How long the firmware of many a server takes until it boots something, in seconds.
+pub const FIRMWARE_SECONDS: u64 = 90;
+
 impl Fault {
-    const ALL: [Self; 4] = [Self::None, Self::IgnorePower, Self::NoBoot, Self::Panic];
+    const ALL: [Self; 9] = [
+        Self::None,
+        Self::IgnorePower,
+        Self::NoBoot,
+        Self::Panic,
+        Self::RefusePower,
+        Self::IgnoreOff,
+        Self::FlakyPower,
+        Self::SaysOff,
+        Self::SlowFirmware,
+    ];
+
+    /// Whether a power command to switch on (or off) has no effect this time.
+    pub(crate) fn ignores(self, on: bool) -> bool {
+        match self {
+            Self::IgnorePower => on,
+            Self::IgnoreOff => !on,
+            Self::FlakyPower => one_in_ten(),
+            Self::None
+            | Self::NoBoot
+            | Self::Panic
+            | Self::RefusePower
+            | Self::SaysOff
+            | Self::SlowFirmware => false,
+        }
+    }
 
     /// The fault in the node's directory; no file, or a word nobody wrote, is none.
     #[must_use]
@@ -36,13 +74,22 @@ impl fmt::Display for Fault {
             Self::IgnorePower => "ignore-power",
             Self::NoBoot => "no-boot",
             Self::Panic => "panic",
+            Self::RefusePower => "refuse-power",
+            Self::IgnoreOff => "ignore-off",
+            Self::FlakyPower => "flaky-power",
+            Self::SaysOff => "says-off",
+            Self::SlowFirmware => "slow-firmware",
         })
     }
 }
 
+fn one_in_ten() -> bool {
+    rand::random_bool(0.1)
+}
+
 /// Not the name of a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a fault: none, ignore-power, no-boot or panic")]
+#[error("{0:?} is not a fault: {known}", known = Fault::ALL.map(|fault| fault.to_string()).join(", "))]
 pub struct NoSuchFault(String);
 
 impl FromStr for Fault {
@@ -64,6 +111,11 @@ mod tests {
             ("ignore-power", Fault::IgnorePower),
             ("no-boot", Fault::NoBoot),
             ("panic", Fault::Panic),
+            ("refuse-power", Fault::RefusePower),
+            ("ignore-off", Fault::IgnoreOff),
+            ("flaky-power", Fault::FlakyPower),
+            ("says-off", Fault::SaysOff),
+            ("slow-firmware", Fault::SlowFirmware),
         ] {
             assert_eq!(word.parse(), Ok(fault));
             assert_eq!(fault.to_string(), word);

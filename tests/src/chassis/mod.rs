@@ -7,6 +7,7 @@ pub mod control;
 mod debugger;
 pub mod fault;
 pub mod inherited;
+pub mod outlet;
 pub mod panic;
 pub mod qemu;
 pub mod qmp;
@@ -19,6 +20,9 @@ use std::path::PathBuf;
 /// Why a chassis command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChassisError {
+    /// The node is to refuse power commands.
+    #[error("power commands are refused")]
+    Refused,
     /// The controller asked for something that we do not know.
     #[error("unknown chassis command {0:?}")]
     Unknown(String),

@@ -174,6 +174,10 @@ impl Chassis {
         for (name, value) in options {
             arguments.extend([format!("-{name}"), value]);
         }
+        if fault == Fault::SlowFirmware {
+            // On, and standing still.
+            arguments.push("-S".to_owned());
+        }
         if fault == Fault::Panic {
             let socket = path("debugger");
             arguments.extend([

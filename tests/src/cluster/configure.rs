@@ -32,7 +32,8 @@ pub(crate) fn configure(run: &RunDir, options: &Options) -> Result<()> {
     write(&run.join("network/dnsmasq.conf"), dnsmasq, PUBLIC)?;
     write_ours(&run.join("etc-slurm/slurm.conf"), &slurm::slurm_conf())?;
     let site = run.join("etc/site.toml");
-    write_ours(&site, &site::site_toml(run, &options.hardware(), &slurm_version()?))?;
+    let (hardware, version) = (options.hardware(), slurm_version()?);
+    write_ours(&site, &site::site_toml(run, &hardware, &version, options))?;
 
     let generated = run.join(GENERATED_DIR);
     // Files of another cluster size would be in the way.

@@ -3,6 +3,7 @@
 
 use crate::cluster::layout::RunDir;
 use crate::cluster::node::Node;
+use crate::cluster::serial;
 
 /// The passwords of one controller: at most 16 characters, the limit of IPMI 1.5.
 #[derive(Clone)]
@@ -26,15 +27,18 @@ pub const OPERATOR: &str = "operator";
 /// The largest power that the sensor of the sensor data repository shows: 255 steps of 2 W.
 pub const SENSOR_WATTS_MAX: u32 = 510;
 
-/// The network and user part (`-c`).
+/// The network and user part (`-c`); with the node's serial console over LAN or without.
 #[must_use]
-pub fn lan_conf(run: &RunDir, node: Node, passwords: &Passwords) -> String {
+pub fn lan_conf(run: &RunDir, node: Node, passwords: &Passwords, console: bool) -> String {
     let dir = run.node(node);
     let address = node.controller_address();
     let number = node.number();
     let program = run.programs().join("vcluster-chassis");
     let module = run.join("lib/dcmi_module.so");
     let Passwords { admin, operator } = passwords;
+    let (host, port) = serial::cable(node);
+    let serial =
+        if console { format!("\n  sol \"tcp:{host}:{port}\" 115200") } else { String::new() };
     format!(
         r#"# Written by `vcluster up`.
 name "{node}"
@@ -48,7 +52,7 @@ set_working_mc 0x20
     allowed_auths_operator md5
     allowed_auths_admin md5
     guid a123456789abcdefa1234567890000{number:02x}
-  endlan
+  endlan{serial}
   chassis_control "{program} {run} {node}"
   user 2 true "{ADMIN}" "{admin}" admin 10 none md2 md5 straight
   user 3 true "{OPERATOR}" "{operator}" operator 10 none md2 md5 straight
@@ -137,7 +141,10 @@ mod tests {
     fn the_controller_calls_the_chassis_program_for_its_node() {
         let run = RunDir::new(Path::new("/var/tmp/x")).unwrap();
         let passwords = Passwords { admin: "one".into(), operator: "two".into() };
-        let text = lan_conf(&run, "n3".parse().unwrap(), &passwords);
+        let text = lan_conf(&run, "n3".parse().unwrap(), &passwords, false);
+        assert!(!text.contains("sol "));
+        let with_console = lan_conf(&run, "n3".parse().unwrap(), &passwords, true);
+        assert!(with_console.contains("  endlan\n  sol \"tcp:10.77.1.1:9103\" 115200\n  chassis"));
         assert!(text.contains("chassis_control \"/var/tmp/x/bin/vcluster-chassis /var/tmp/x n3\""));
         assert!(text.contains("addr 10.77.1.13 623\n"));
         assert!(text.contains("user 3 true \"operator\" \"two\" operator"));

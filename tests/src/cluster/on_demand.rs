@@ -1,11 +1,13 @@
 //! Services that only some cases want: two registries, a slow way to one of them, one that follows a
-//! script, and an NFS server.
+//! script, an NFS server, and those of [`power_methods`](crate::cluster::power_methods).
 //! Their files are written for every cluster; they are started when somebody asks.
 
 use crate::cluster::error::{ClusterError, Result};
 use crate::cluster::inside::check_output;
 use crate::cluster::layout::{Access, PROGRAM_DIR, PUBLIC, PUBLIC_DIR, RunDir, make_dir, write};
 use crate::cluster::node::HEAD_ADDRESS;
+use crate::cluster::power_methods;
+use std::path::Path;
 use std::process::Command;
 
 /// The controller host's other name, for what is pulled.
@@ -33,35 +35,46 @@ pub const NFS_PATH: &str = "/artifacts";
 /// longer than a submission waits.
 const SLOW: (&str, &str) = ("3000000", "1500");
 
-/// A service's name, port, and words.
+/// A service's name, how it is known to be ready, and its words.
 pub(crate) struct OnDemand {
     pub(crate) name: &'static str,
-    pub(crate) port: u16,
+    pub(crate) ready: Ready,
     pub(crate) words: Vec<String>,
+}
+
+/// How a service is known to be ready.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ready {
+    /// It takes a TCP connection at `address:port`.
+    Accepts(String),
+    /// This command ends well.
+    Succeeds(Vec<String>),
 }
 
 /// All of them.
 pub(crate) fn all(run: &RunDir) -> Vec<OnDemand> {
     let path = |name: &str| run.join(name).display().to_string();
+    let address = |name| format!("{HEAD_ADDRESS}:{}", port(name));
     let one = |name, words: &[&str]| OnDemand {
         name,
-        port: port(name),
+        ready: Ready::Accepts(address(name)),
         words: words.iter().map(|&word| word.to_owned()).collect(),
     };
     let serve = |name, config: &str| one(name, &["docker-registry", "serve", &path(config)]);
-    let address = |name| format!("{HEAD_ADDRESS}:{}", port(name));
     let slow = format!("{PROGRAM_DIR}/vcluster-slow");
     let scripted = format!("{PROGRAM_DIR}/vcluster-scripted");
     let (from, to) = (address(SLOW_REGISTRY), address(REGISTRY));
     let nfs = ["ganesha.nfsd", "-F", "-f", &path("nfs/ganesha.conf"), "-L", "/dev/stdout"];
     let nfs = nfs.into_iter().chain(["-p", "/run/ganesha.pid"]).collect::<Vec<_>>();
-    vec![
+    let mut all = vec![
         serve(REGISTRY, "registry/open.yml"),
         serve(LOGIN_REGISTRY, "registry/login.yml"),
         one(SLOW_REGISTRY, &[&slow, &from, &to, SLOW.0, SLOW.1]),
         one(SCRIPTED_REGISTRY, &[&scripted, &address(SCRIPTED_REGISTRY), &to]),
         one(NFS, &nfs),
-    ]
+    ];
+    all.extend(power_methods::all(run));
+    all
 }
 
 /// Where each listens; references have to name it.
@@ -90,8 +103,10 @@ pub(crate) fn prepare(run: &RunDir) -> Result<()> {
     write(&run.join("registry/login.yml"), registry(run, LOGIN_REGISTRY, "login", &login), PUBLIC)?;
     let secret = Access { owner: 0, mode: 0o600 };
     write(&run.join("registry/htpasswd"), format!("{HTPASSWD}\n"), secret)?;
-    certificate(run)?;
-    write(&run.join("nfs/ganesha.conf"), ganesha(run), PUBLIC)
+    let (key, pem) = (run.join("registry/key.pem"), run.join("etc/site/registry.pem"));
+    certificate(&key, &pem, REGISTRY_HOST, &format!("DNS:{REGISTRY_HOST}"))?;
+    write(&run.join("nfs/ganesha.conf"), ganesha(run), PUBLIC)?;
+    power_methods::prepare(run)
 }
 
 fn registry(run: &RunDir, name: &str, storage: &str, more: &str) -> String {
@@ -106,16 +121,15 @@ fn registry(run: &RunDir, name: &str, storage: &str, more: &str) -> String {
     )
 }
 
-/// Signed by itself, for the registry's name.
-fn certificate(run: &RunDir) -> Result<()> {
+/// Makes a key and a certificate signed by itself, for a name or an address.
+pub(crate) fn certificate(key: &Path, certificate: &Path, name: &str, of: &str) -> Result<()> {
     let program = "/usr/bin/openssl";
-    let (key, certificate) = (run.join("registry/key.pem"), run.join("etc/site/registry.pem"));
     let output = Command::new(program)
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-days", "3650", "-subj", &format!("/CN={REGISTRY_HOST}")])
+        .args(["-days", "3650", "-subj", &format!("/CN={name}")])
         // A server's own, not an authority's.
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-addext", &format!("subjectAltName=DNS:{REGISTRY_HOST}"), "-keyout"])
+        .args(["-addext", &format!("subjectAltName={of}"), "-keyout"])
         .arg(key)
         .arg("-out")
         .arg(certificate)
@@ -147,10 +161,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_a_port_of_its_own() {
+    fn each_is_known_by_something_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         let all = all(&RunDir::new(dir.path()).unwrap());
-        let ports: std::collections::BTreeSet<u16> = all.iter().map(|one| one.port).collect();
-        assert_eq!(ports.len(), all.len());
+        let names: std::collections::BTreeSet<_> = all.iter().map(|one| one.name).collect();
+        let ready: std::collections::BTreeSet<_> = all.iter().map(|one| &one.ready).collect();
+        assert_eq!((names.len(), ready.len()), (all.len(), all.len()));
     }
 }

@@ -23,6 +23,10 @@ pub struct Options {
     pub program_dir: PathBuf,
     /// Arguments for `bootsrv`.
     pub bootsrv_arguments: Vec<String>,
+    /// Nodes stay on after their job, for so many seconds without another; `None`: they go off at once.
+    pub idle_seconds: Option<u32>,
+    /// How long bootsrv and Slurm wait for a node's firmware.
+    pub firmware_seconds: u32,
     /// Remove the whole run directory first, also what is otherwise kept (`etc`, `etc-slurm`,
     /// `state`, `home`).
     pub fresh: bool,
@@ -39,6 +43,8 @@ impl Default for Options {
                 "--config".to_owned(),
                 "/etc/bare-metal-container/bootsrv.toml".to_owned(),
             ],
+            idle_seconds: None,
+            firmware_seconds: 30,
             fresh: false,
         }
     }

@@ -11,14 +11,26 @@ use crate::cluster::network;
 use crate::cluster::node::{Hardware, Node};
 use crate::cluster::on_demand;
 use crate::cluster::options::Options;
+use crate::cluster::serial;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 /// What belongs to one life of the cluster. `etc`, `etc-slurm`, `state` and `home` belong to the
 /// caller and stay, as do the munge key and the passwords.
-const RESET: [&str; 10] =
-    ["bin", "lib", "log", "spool", "pids", "overlay", "network", "registry", "nfs", "init.ready"];
+const RESET: [&str; 11] = [
+    "bin",
+    "lib",
+    "log",
+    "spool",
+    "pids",
+    "overlay",
+    "network",
+    "registry",
+    "nfs",
+    "controllers",
+    "init.ready",
+];
 /// Readable by its owner only.
 const SECRET: u32 = 0o400;
 /// A munge key's length in bytes (munge's own default; its maximum is 1024).
@@ -37,7 +49,7 @@ pub(crate) fn prepare(run: &RunDir, options: &Options) -> Result<()> {
     munge_key(run)?;
     on_demand::prepare(run)?;
     for (node, hardware) in options.hardware() {
-        node_files(run, node, &hardware)?;
+        node_files(run, node, &hardware, options.nodes)?;
     }
     forget_other_nodes(run, options.nodes)
 }
@@ -104,7 +116,7 @@ fn munge_key(run: &RunDir) -> Result<()> {
 }
 
 /// A node's files: only its passwords outlive the cluster, so that a kept `state` stays right.
-fn node_files(run: &RunDir, node: Node, hardware: &Hardware) -> Result<()> {
+fn node_files(run: &RunDir, node: Node, hardware: &Hardware, count: u8) -> Result<()> {
     let dir = run.node(node);
     let passwords = Passwords {
         admin: password(&dir.join("password"))?,
@@ -124,7 +136,8 @@ fn node_files(run: &RunDir, node: Node, hardware: &Hardware) -> Result<()> {
     write(&dir.join("password"), &passwords.admin, by_slurm)?;
     write(&dir.join("operator-password"), &passwords.operator, by_slurm)?;
     let by_root = Access { owner: 0, mode: 0o600 };
-    write(&dir.join("lan.conf"), controller::lan_conf(run, node, &passwords), by_root)?;
+    let lan = controller::lan_conf(run, node, &passwords, serial::is_over_lan(node, count));
+    write(&dir.join("lan.conf"), lan, by_root)?;
     write(&dir.join("emulator"), controller::emulator(run, node), PUBLIC)?;
     let records = dir.join("sensors");
     write(&records, controller::sensor_records(node), PUBLIC)?;

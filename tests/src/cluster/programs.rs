@@ -1,22 +1,27 @@
 //! Copies our programs into the run directory, where every user inside may execute them.
 
 use crate::cluster::error::{ClusterError, Result, file};
-use crate::cluster::layout::{PUBLIC_DIR, RunDir, make_dir, set_access};
+use crate::cluster::layout::{PUBLIC_DIR, RunDir, make_dir, remove, set_access};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 /// What the cluster itself cannot do without.
-const NEEDED: [&str; 6] = [
+const NEEDED: [&str; 8] = [
     "vcluster-init",
     "vcluster-chassis",
     "vcluster-power",
+    "vcluster-serial",
     "vcluster-slow",
     "vcluster-scripted",
+    "vcluster-wake",
     "slurm-conf",
 ];
 /// What is used where it has been built.
 const WANTED: [&str; 8] =
     ["bootsrv", "prolog", "resume", "reboot", "epilog", "suspend", "resume-fail", "bmc"];
+/// Of a service that is started when somebody asks.
+const ON_DEMAND: &str = "amt-fake";
 /// The module without which no controller starts, and the plugin: as built, and as used.
 const DCMI_MODULE: (&str, &str) = ("libdcmi_module.so", "dcmi_module.so");
 const PLUGIN: (&str, &str) = ("libspank_bmc.so", "spank_bmc.so");
@@ -30,6 +35,8 @@ pub(crate) fn copy(from: &Path, run: &RunDir) -> Result<Vec<String>> {
         need(from, name, &bin.join(name))?;
     }
     need(from, DCMI_MODULE.0, &lib.join(DCMI_MODULE.1))?;
+    copy_one(&from.join(ON_DEMAND), &bin.join(ON_DEMAND))?;
+    python(from, run)?;
     let mut notes = Vec::new();
     let programs = WANTED.map(|name| (name, bin.join(name)));
     for (name, to) in programs.into_iter().chain([(PLUGIN.0, lib.join(PLUGIN.1))]) {
@@ -38,6 +45,14 @@ pub(crate) fn copy(from: &Path, run: &RunDir) -> Result<Vec<String>> {
         }
     }
     Ok(notes)
+}
+
+/// Its environment lies where `cargo xtask build` puts it; the services that want it fail without it.
+fn python(from: &Path, run: &RunDir) -> Result<()> {
+    let environment = from.parent().unwrap_or(from).join("assets/python");
+    let link = run.join("python");
+    remove(&link)?;
+    symlink(environment, &link).map_err(file("make", &link))
 }
 
 fn need(from: &Path, name: &str, to: &Path) -> Result<()> {
@@ -51,7 +66,7 @@ fn need(from: &Path, name: &str, to: &Path) -> Result<()> {
 /// Copies one file beside the old one and puts it in its place; gives whether it was there.
 fn copy_one(from: &Path, to: &Path) -> Result<bool> {
     if !from.is_file() {
-        crate::cluster::layout::remove(to)?;
+        remove(to)?;
         return Ok(false);
     }
     let fresh = to.with_extension("new");

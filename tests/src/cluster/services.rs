@@ -3,9 +3,10 @@
 use crate::cluster::error::{ClusterError, Result};
 use crate::cluster::inside::Inside;
 use crate::cluster::layout::{PROGRAM_DIR, RunDir};
-use crate::cluster::node::{HEAD_ADDRESS, Node};
-use crate::cluster::on_demand;
+use crate::cluster::node::Node;
+use crate::cluster::on_demand::{self, OnDemand, Ready};
 use crate::cluster::options::Options;
+use crate::cluster::serial;
 use std::time::{Duration, Instant};
 
 /// How long each service may need; generous, because nodes may be booting on the same processors.
@@ -39,6 +40,7 @@ pub(crate) fn services(run: &RunDir, options: &Options) -> Vec<Service> {
         ),
         service("power", "root", &[&format!("{PROGRAM_DIR}/vcluster-power"), &path("")]),
     ];
+    all.extend(Node::first(options.nodes).filter_map(|node| cable(run, options, node)));
     all.extend(Node::first(options.nodes).map(|node| controller(run, node)));
     if bootsrv_is_here(run) {
         let program = format!("{PROGRAM_DIR}/bootsrv");
@@ -53,11 +55,8 @@ pub(crate) fn services(run: &RunDir, options: &Options) -> Vec<Service> {
 
 /// Services that are started only when somebody asks.
 pub(crate) fn on_demand(run: &RunDir) -> Vec<Service> {
-    let service = |one: on_demand::OnDemand| Service {
-        name: one.name.to_owned(),
-        user: "root",
-        words: one.words,
-    };
+    let service =
+        |one: OnDemand| Service { name: one.name.to_owned(), user: "root", words: one.words };
     on_demand::all(run).into_iter().map(service).collect()
 }
 
@@ -71,6 +70,15 @@ fn controller(run: &RunDir, node: Node) -> Service {
     let words = ["ipmi_sim", "-n", "-c", &path("lan.conf"), "-f", &path("emulator"), "-s"];
     let words = words.into_iter().chain([path("simulator").as_str()]).map(str::to_owned).collect();
     Service { name: controller_name(node), user: "root", words }
+}
+
+/// A cable where the node's console goes over LAN: the controller connects to it when it starts.
+fn cable(run: &RunDir, options: &Options, node: Node) -> Option<Service> {
+    let (address, port) = serial::cable(node);
+    let file = run.node(node).join("console.log").display().to_string();
+    let words = vec![format!("{PROGRAM_DIR}/vcluster-serial"), format!("{address}:{port}"), file];
+    let name = serial::SERVICE.to_owned();
+    serial::is_over_lan(node, options.nodes).then_some(Service { name, user: "root", words })
 }
 
 /// Whether `bootsrv` is built and has its configuration.
@@ -123,15 +131,25 @@ fn is_ready(run: &RunDir, inside: &Inside, service: &Service) -> Result<bool> {
                 succeeds(&words)
             })
         }
+        serial::SERVICE => service
+            .words
+            .get(1)
+            .map_or(Ok(false), |address| succeeds(&["bash", "-c", &connect(address)])),
         name => match on_demand::all(run).into_iter().find(|one| one.name == name) {
-            // bash itself opens the connection.
-            Some(one) => {
-                let connect = format!("exec 3<>/dev/tcp/{HEAD_ADDRESS}/{}", one.port);
-                succeeds(&["bash", "-c", &connect])
+            Some(OnDemand { ready: Ready::Accepts(address), .. }) => {
+                succeeds(&["bash", "-c", &connect(&address)])
+            }
+            Some(OnDemand { ready: Ready::Succeeds(words), .. }) => {
+                succeeds(&words.iter().map(String::as_str).collect::<Vec<_>>())
             }
             None => Ok(inside.is_running(name)),
         },
     }
+}
+
+/// For bash, which opens the connection itself.
+fn connect(address: &str) -> String {
+    format!("exec 3<>/dev/tcp/{}", address.replacen(':', "/", 1))
 }
 
 /// `ipmitool` for the node's controller. Suite 3 is the best that the simulator has; the password
@@ -160,13 +178,14 @@ mod tests {
             services(&run, &options).into_iter().map(|service| service.name).collect::<Vec<_>>()
         };
         let mut expected =
-            ["dnsmasq", "munged", "power", "controller-n1", "controller-n2", "slurmctld"].to_vec();
+            ["dnsmasq", "munged", "power", "serial", "controller-n1", "controller-n2", "slurmctld"]
+                .to_vec();
         assert_eq!(names(), expected);
         for name in ["bin/bootsrv", "etc/bootsrv.toml"] {
             std::fs::create_dir_all(run.join(name).parent().unwrap()).unwrap();
             std::fs::write(run.join(name), "").unwrap();
         }
-        expected.insert(5, "bootsrv");
+        expected.insert(6, "bootsrv");
         assert_eq!(names(), expected);
     }
 

@@ -8,6 +8,8 @@ use crate::cluster::on_demand::{
     CERTIFICATE, LOGIN_REGISTRY, NFS_PATH, REGISTRY, REGISTRY_HOST, SCRIPTED_REGISTRY,
     SLOW_REGISTRY, port,
 };
+use crate::cluster::options::Options;
+use crate::cluster::serial;
 use crate::cluster::slurm::{CLUSTER_NAME, GENERATED, slurm_memory_mib};
 use std::fmt::Write as _;
 
@@ -31,10 +33,15 @@ const SITE_FILES: [(&str, &str); 3] =
 
 /// The site file of these nodes for a version of Slurm, as `slurmctld -V` prints it.
 #[must_use]
-pub fn site_toml(run: &RunDir, nodes: &[(Node, Hardware)], version: &str) -> String {
-    let mut text = general(version, nodes.len());
+pub fn site_toml(
+    run: &RunDir,
+    nodes: &[(Node, Hardware)],
+    version: &str,
+    options: &Options,
+) -> String {
+    let mut text = general(version, nodes.len(), options.firmware_seconds);
     for range in nodes.chunk_by(|(_, one), (_, other)| one == other) {
-        node_range(run, range, &mut text);
+        node_range(run, range, nodes.len(), &mut text);
     }
     let all: Vec<Node> = nodes.iter().map(|(node, _)| *node).collect();
     // Writing to a String cannot fail.
@@ -45,6 +52,9 @@ pub fn site_toml(run: &RunDir, nodes: &[(Node, Hardware)], version: &str) -> Str
         node_list(&all)
     )
     .ok();
+    if let Some(seconds) = options.idle_seconds {
+        write!(text, "after_job = \"stay_on\"\nidle_seconds = {seconds}\n").ok();
+    }
     for (path, name) in SITE_FILES {
         let source = format!("/etc/bare-metal-container/site/{name}");
         write!(text, "\n[[site_file]]\npath = \"{path}\"\nsource = \"{source}\"\n").ok();
@@ -108,7 +118,7 @@ deny = ["*/{FORBIDDEN}/*"]
 
 /// Everything but nodes, partitions and files. The limits are an emulated machine's: its firmware
 /// and its power are quick, its processor is not. The self-tests of its ciphers would cost an emulated boot a third of a second.
-fn general(version: &str, nodes: usize) -> String {
+fn general(version: &str, nodes: usize, firmware_seconds: u32) -> String {
     let clock = if nodes > NODES_IN_TIME { ", \"clocksource=acpi_pm\"" } else { "" };
     format!(
         r#"{GENERATED}
@@ -131,7 +141,7 @@ provisioning = "10.77.0.0/24"
 management = "10.77.1.0/24"
 
 [timeouts]
-firmware_seconds = 30
+firmware_seconds = {firmware_seconds}
 boot_seconds = 60
 register_seconds = 60
 power_seconds = 12
@@ -142,9 +152,15 @@ image_seconds = 60
 }
 
 /// Equal nodes that follow each other.
-fn node_range(run: &RunDir, range: &[(Node, Hardware)], text: &mut String) {
+fn node_range(run: &RunDir, range: &[(Node, Hardware)], count: usize, text: &mut String) {
     let Some((first, Hardware { memory_mib, threads, .. })) = range.first() else { return };
     let names: Vec<Node> = range.iter().map(|(node, _)| *node).collect();
+    let files = run.join("nodes").display().to_string();
+    let over_lan = u8::try_from(count).is_ok_and(|count| serial::is_over_lan(*first, count));
+    let console = match over_lan {
+        true => "console = \"sol\"".to_owned(),
+        false => format!("console_log = \"{files}/{{node}}/console.log\""),
+    };
     let macs: Vec<String> = names.iter().map(|node| format!("\"{}\"", node.mac())).collect();
     write!(
         text,
@@ -160,14 +176,13 @@ controller = "{}"
 controller_user = "admin"
 password_file = "{files}/{{node}}/password"
 cipher_suite = 3
-console_log = "{files}/{{node}}/console.log"
+{console}
 "#,
         node_list(&names),
         first.address(),
         macs.join(", "),
         slurm_memory_mib(*memory_mib),
         first.controller_address(),
-        files = run.join("nodes").display(),
     )
     .ok();
 }
@@ -188,7 +203,7 @@ mod tests {
     fn site(count: u8) -> toml::Table {
         let run = RunDir::new(Path::new("/var/tmp/x")).unwrap();
         let nodes: Vec<_> = Node::first(count).map(|n| (n, Hardware::of(n, count, 512))).collect();
-        toml::from_str(&site_toml(&run, &nodes, "slurm-wlm 22.05.8")).unwrap()
+        toml::from_str(&site_toml(&run, &nodes, "slurm-wlm 22.05.8", &Options::default())).unwrap()
     }
 
     #[test]
@@ -211,6 +226,11 @@ mod tests {
         );
         assert_eq!(ranges[0]["macs"].as_array().unwrap().len(), 3);
         assert_eq!(ranges[0]["memory_mib"].as_integer(), Some(384));
+        let log = ranges[0]["console_log"].as_str().unwrap();
+        assert_eq!(
+            (log, ranges[1]["console"].as_str().unwrap()),
+            ("/var/tmp/x/nodes/{node}/console.log", "sol")
+        );
         let password = ranges[1]["password_file"].as_str().unwrap();
         assert_eq!(password, "/var/tmp/x/nodes/{node}/password");
         assert_eq!(site["partition"][0]["nodes"].as_str(), Some("n[1-4]"));

@@ -8,6 +8,9 @@ use crate::wire::reader::Reader;
 const SET_BOOT_OPTIONS: u8 = 0x08;
 const GET_BOOT_OPTIONS: u8 = 0x09;
 const SET_IN_PROGRESS: u8 = 0;
+const VALID_BIT_CLEARING: u8 = 3;
+/// Bit of that: not after 60 seconds without a Chassis Control.
+const NOT_BY_TIME: u8 = 0x08;
 const BOOT_INFO_ACKNOWLEDGE: u8 = 4;
 const BOOT_FLAGS: u8 = 5;
 const VALID: u8 = 0x80;
@@ -67,7 +70,7 @@ pub enum Firmware {
 /// The boot flags as the controller holds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootFlags {
-    /// They will be used at the next start; `false`: used up or run out (60 seconds by default).
+    /// They will be used at the next start; `false`: used up or run out.
     pub valid: bool,
     /// They hold for all starts, not only for the next.
     pub persistent: bool,
@@ -98,8 +101,9 @@ impl BootFlags {
 }
 
 impl Client {
-    /// Chooses the device of the next start only. Do it just before the start: controllers forget
-    /// it after 60 seconds.
+    /// Chooses the device of the next start only. Do it just before the start: controllers that lack
+    /// the optional parameter 3 forget it after 60 seconds, and the others keep it for whatever
+    /// start comes next.
     ///
     /// # Errors
     /// See [`IpmiError`].
@@ -111,6 +115,8 @@ impl Client {
         let efi = if firmware == Firmware::Efi { EFI } else { 0 };
         let flags = [BOOT_FLAGS, VALID | efi, device.number() << 2, 0, 0, 0];
         self.set_optional(&[SET_IN_PROGRESS, 1]).await?;
+        // A start that waits its turn may come later. OpenStack Ironic found it needed, too.
+        self.set_optional(&[VALID_BIT_CLEARING, NOT_BY_TIME]).await?;
         // Tells that no BIOS has handled the boot information yet (mask: BIOS, value: BIOS).
         self.set_optional(&[BOOT_INFO_ACKNOWLEDGE, 1, 1]).await?;
         let set = self.ask("Set System Boot Options", chassis(SET_BOOT_OPTIONS, &flags)).await;
@@ -141,8 +147,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{Fake, Rules};
-    use crate::wire::suite::CipherSuite;
+    use crate::fake::{Fake, Settings};
     use std::sync::{Arc, Mutex};
 
     #[test]
@@ -163,19 +168,25 @@ mod tests {
         for (firmware, expected) in [(Firmware::Legacy, 0x80), (Firmware::Efi, 0xA0)] {
             let flags = Arc::new(Mutex::new(Vec::new()));
             let seen = Arc::clone(&flags);
-            let answer = Box::new(move |_, command, data: &[u8]| {
-                if command == SET_BOOT_OPTIONS && data.first() == Some(&BOOT_FLAGS) {
-                    seen.lock().unwrap().extend_from_slice(data);
+            let fake = Fake::start(Settings::default()).await.unwrap();
+            fake.answer_with(Box::new(move |_, command, data| {
+                if command == SET_BOOT_OPTIONS {
+                    seen.lock().unwrap().push(data.to_vec());
                 }
-                (0, vec![])
-            });
-            let (suite, login_privilege, session_privilege) = (CipherSuite::Sha256, 4, 4);
-            let rules = Rules { suite, login_privilege, session_privilege, answer };
-            let fake = Fake::start(rules).await;
+                Some((0, vec![]))
+            }));
             let mut client = fake.connect().await.unwrap();
             client.set_next_boot(BootDevice::Pxe, firmware).await.unwrap();
-            // Valid, next boot only, the firmware's bit; device 1 from bit 2 on.
-            assert_eq!(flags.lock().unwrap()[..], [5, expected, 0x04, 0, 0, 0]);
+            let wanted: [&[u8]; 5] = [
+                &[SET_IN_PROGRESS, 1],
+                // For longer than 60 seconds: what OpenStack Ironic sends as raw bytes.
+                &[3, 8],
+                &[BOOT_INFO_ACKNOWLEDGE, 1, 1],
+                // Valid, next boot only, the firmware's bit; device 1 from bit 2 on.
+                &[5, expected, 0x04, 0, 0, 0],
+                &[SET_IN_PROGRESS, 0],
+            ];
+            assert_eq!(flags.lock().unwrap()[..], wanted);
         }
     }
 

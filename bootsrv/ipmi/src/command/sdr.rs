@@ -175,7 +175,8 @@ impl Client {
     }
 }
 
-fn storage(command: u8, data: &[u8]) -> Request<'_> {
+/// A question about the controller's stores.
+pub(crate) fn storage(command: u8, data: &[u8]) -> Request<'_> {
     Request { net_fn: NET_FN_STORAGE, lun: 0, command, data }
 }
 
@@ -193,8 +194,7 @@ fn parse_piece(data: &[u8], wanted: u8) -> Result<(u16, Vec<u8>), Malformed> {
 mod tests {
     use super::*;
     use crate::command::sensor::RawFormat;
-    use crate::fake::{Fake, Rules};
-    use crate::wire::suite::CipherSuite;
+    use crate::fake::{Fake, Settings};
 
     fn sensor(name: &str, entity: u8) -> PowerSensor {
         let format = RawFormat::Unsigned;
@@ -256,12 +256,13 @@ mod tests {
     }
 
     async fn walk(
-        answer: impl FnMut(u8, u8, &[u8]) -> (u8, Vec<u8>) + Send + 'static,
+        mut answer: impl FnMut(u8, u8, &[u8]) -> (u8, Vec<u8>) + Send + 'static,
     ) -> Result<Vec<PowerSensor>, IpmiError> {
-        let suite = CipherSuite::Sha256;
-        let answer = Box::new(answer);
-        let rules = Rules { suite, login_privilege: 4, session_privilege: 4, answer };
-        Fake::start(rules).await.connect().await.unwrap().power_sensors().await
+        let fake = Fake::start(Settings::default()).await.unwrap();
+        fake.answer_with(Box::new(move |net_fn, command, data| {
+            Some(answer(net_fn, command, data))
+        }));
+        fake.connect().await.unwrap().power_sensors().await
     }
 
     #[tokio::test]

@@ -65,7 +65,9 @@ fn spoiled(error: &IpmiError, resent: bool) -> bool {
         | IpmiError::Socket { .. }
         | IpmiError::Random(_)
         | IpmiError::UnknownCipherSuite(_)
-        | IpmiError::Completion { .. } => false,
+        | IpmiError::Completion { .. }
+        | IpmiError::ConsoleInUse { .. }
+        | IpmiError::ConsoleEnded { .. } => false,
     }
 }
 

@@ -2,7 +2,7 @@
 //! answer. The numbers come from a fixed seed, so a failure can be repeated.
 
 use super::message::{Request, Response};
-use super::packet::{Payload, decode_plain, encode_plain, seal, unseal};
+use super::packet::{Envelope, Payload, decode_plain, encode_plain, seal, unseal};
 use super::rakp::{Console, Controller};
 use super::suite::{CipherSuite, Keys};
 
@@ -77,8 +77,9 @@ fn no_packet_makes_a_decoder_panic() {
         let request = Request { net_fn: 0, lun: 0, command: 1, data: &[1, 2, 3] }.encode(1);
         let open =
             [&[1, 0, 4, 0, 7, 0, 0, 0, 9, 0, 0, 0][..], &console.open_request(1)[8..]].concat();
+        let envelope = Envelope { session: 7, sequence: 1, kind: Payload::Message };
         let good = [
-            seal(&keys, 7, 1, [4; 16], &request),
+            seal(&keys, envelope, [4; 16], &request),
             encode_plain(Payload::OpenResponse, &open),
             encode_plain(Payload::Rakp2, &console.rakp3(1, &controller)),
             open,

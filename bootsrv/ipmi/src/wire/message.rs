@@ -76,7 +76,7 @@ impl Response {
     }
 
     /// What a controller would send; for tests, which play one.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fake"))]
     pub(crate) fn encode(&self) -> Vec<u8> {
         let head = [CONSOLE, (self.net_fn | 1) << 2];
         let mut body = vec![CONTROLLER, self.sequence << 2, self.command, self.completion];

@@ -8,7 +8,7 @@ use crate::wire::reader::Reader;
 use crate::wire::suite::{AES_BLOCK, Keys};
 
 /// Version 1.0, reserved, no acknowledge wanted, class IPMI.
-const RMCP_HEADER: [u8; 4] = [0x06, 0x00, 0xFF, 0x07];
+pub(crate) const RMCP_HEADER: [u8; 4] = [0x06, 0x00, 0xFF, 0x07];
 /// "This is RMCP+" where IPMI 1.5 had the authentication type.
 const RMCP_PLUS: u8 = 0x06;
 const ENCRYPTED: u8 = 0x80;
@@ -22,6 +22,8 @@ pub(crate) const PACKET_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Payload {
     Message,
+    /// Serial over LAN.
+    Serial,
     OpenRequest,
     OpenResponse,
     Rakp1,
@@ -34,6 +36,7 @@ impl Payload {
     fn number(self) -> u8 {
         match self {
             Self::Message => 0x00,
+            Self::Serial => 0x01,
             Self::OpenRequest => 0x10,
             Self::OpenResponse => 0x11,
             Self::Rakp1 => 0x12,
@@ -83,6 +86,12 @@ impl Header {
     }
 }
 
+/// The receiver's id of the session a packet belongs to; 0: none, a packet of the handshake.
+#[cfg(any(test, feature = "fake"))]
+pub(crate) fn session_of(packet: &[u8]) -> Result<u32, Malformed> {
+    Header::decode(packet).map(|(header, _payload, _trailer)| header.session)
+}
+
 /// A packet of the handshake.
 pub(crate) fn encode_plain(kind: Payload, payload: &[u8]) -> Vec<u8> {
     Header { kind: kind.number(), session: 0, sequence: 0 }.encode(payload)
@@ -94,16 +103,26 @@ pub(crate) fn decode_plain(kind: Payload, packet: &[u8]) -> Result<Option<&[u8]>
     Ok((header.session == 0 && header.kind == kind.number()).then_some(payload))
 }
 
+/// Where a packet of a session goes, and what it carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    /// The receiver's id of the session.
+    pub(crate) session: u32,
+    /// The session sequence number.
+    pub(crate) sequence: u32,
+    pub(crate) kind: Payload,
+}
+
 /// A packet of a session. `vector`: 16 random bytes, never used before.
 pub(crate) fn seal(
     keys: &Keys,
-    session: u32,
-    sequence: u32,
+    envelope: Envelope,
     vector: [u8; AES_BLOCK],
-    message: &[u8],
+    payload: &[u8],
 ) -> Vec<u8> {
-    let header = Header { kind: Payload::Message.number() | ENCRYPTED | SIGNED, session, sequence };
-    let mut packet = header.encode(&keys.encrypt(vector, message));
+    let Envelope { session, sequence, kind } = envelope;
+    let header = Header { kind: kind.number() | ENCRYPTED | SIGNED, session, sequence };
+    let mut packet = header.encode(&keys.encrypt(vector, payload));
     // The signed part starts after the RMCP header, which has 4 bytes, and must be a multiple of 4
     // bytes together with pad, pad length and next header.
     let mut pad = 0u8;
@@ -117,13 +136,13 @@ pub(crate) fn seal(
     packet
 }
 
-/// The session sequence number and the message of a packet of session `session` (our own id of it).
-/// `None`: the packet is of another session or carries something else.
+/// What a packet of session `session` (the receiver's own id of it) carries. `None`: the packet is of
+/// another session, or carries neither a message nor serial data.
 pub(crate) fn unseal(
     keys: &Keys,
     session: u32,
     packet: &[u8],
-) -> Result<Option<(u32, Vec<u8>)>, Malformed> {
+) -> Result<Option<(Envelope, Vec<u8>)>, Malformed> {
     let (header, payload, trailer) = Header::decode(packet)?;
     if header.session != session {
         return Ok(None);
@@ -131,9 +150,11 @@ pub(crate) fn unseal(
     if header.kind & (ENCRYPTED | SIGNED) != ENCRYPTED | SIGNED {
         return Err(Malformed::Unprotected);
     }
-    if header.kind != Payload::Message.number() | ENCRYPTED | SIGNED {
+    let kinds = [Payload::Message, Payload::Serial];
+    let number = header.kind & !(ENCRYPTED | SIGNED);
+    let Some(kind) = kinds.into_iter().find(|kind| kind.number() == number) else {
         return Ok(None);
-    }
+    };
     let field = "integrity code";
     let code_length = keys.suite().integrity_length();
     let signed_end = packet.len().checked_sub(code_length).ok_or(Malformed::Short { field })?;
@@ -147,7 +168,8 @@ pub(crate) fn unseal(
     if usize::from(trailer.u8("pad length")?) != pad_end {
         return Err(Malformed::Length { field: "integrity pad" });
     }
-    Ok(Some((header.sequence, keys.decrypt(payload)?)))
+    let envelope = Envelope { session, sequence: header.sequence, kind };
+    Ok(Some((envelope, keys.decrypt(payload)?)))
 }
 
 #[cfg(test)]
@@ -161,10 +183,12 @@ mod tests {
             let keys = Keys::derive(suite, &[3; 20]);
             for length in 0..40 {
                 let message = vec![0x5A; length];
-                let packet = seal(&keys, 0x0102_0304, 77, [1; AES_BLOCK], &message);
+                let kind = if length % 2 == 0 { Payload::Message } else { Payload::Serial };
+                let envelope = Envelope { session: 0x0102_0304, sequence: 77, kind };
+                let packet = seal(&keys, envelope, [1; AES_BLOCK], &message);
                 let signed = packet.len() - 4 - suite.integrity_length();
                 assert_eq!(signed % 4, 0, "the signed part is whole words");
-                assert_eq!(unseal(&keys, 0x0102_0304, &packet), Ok(Some((77, message))));
+                assert_eq!(unseal(&keys, 0x0102_0304, &packet), Ok(Some((envelope, message))));
                 assert_eq!(unseal(&keys, 0x0102_0305, &packet), Ok(None));
             }
         }
@@ -173,7 +197,8 @@ mod tests {
     #[test]
     fn a_changed_bit_or_a_cut_is_refused() {
         let keys = Keys::derive(CipherSuite::Sha256, &[3; 20]);
-        let packet = seal(&keys, 9, 1, [1; AES_BLOCK], b"power on");
+        let envelope = Envelope { session: 9, sequence: 1, kind: Payload::Message };
+        let packet = seal(&keys, envelope, [1; AES_BLOCK], b"power on");
         // Bytes 1 and 2 are RMCP's reserved byte and sequence number, which mean nothing to us.
         for bit in (0..packet.len() * 8).filter(|bit| !(8..24).contains(bit)) {
             let mut broken = packet.clone();

@@ -1,8 +1,11 @@
 //! A real baseboard controller simulator (ipmi_sim of OpenIPMI) on a free loopback port, ipmitool as
 //! the second opinion on it, and a lossy network in front of it.
 
+pub(crate) mod capture;
+pub(crate) mod ipmitool;
 pub(crate) mod network;
 
+use crate::support::ipmitool::Ipmitool;
 use ipmi::{Client, ClientConfig, ControllerAddress, Error};
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
@@ -15,12 +18,14 @@ use tempfile::TempDir;
 pub(crate) const ADMIN: (&str, &str) = ("admin", "s3cretpw");
 pub(crate) const OPERATOR: (&str, &str) = ("oper", "operpass");
 pub(crate) const CONTROLLER_KEY: &[u8] = b"key-of-the-site";
+pub(crate) const PROGRAMS: [&str; 3] = ["ipmi_sim", "ipmitool", "sdrcomp"];
 /// The simulator answers at once or, while it starts, never.
 pub(crate) const IMPATIENT: ClientConfig = ClientConfig {
     reply_timeout: Duration::from_millis(200),
     tries: 8,
     busy_tries: 3,
     busy_pause: Duration::from_millis(20),
+    keep_alive: Duration::from_millis(500),
 };
 const START_SECONDS_MAX: u64 = 10;
 
@@ -36,6 +41,7 @@ set_working_mc 0x20
     guid a123456789abcdefa123456789abcdef
     @KEY@
   endlan
+  @SERIAL@
   chassis_control "@DIR@/chassis.sh @DIR@"
   user 2 true "admin" "s3cretpw" admin 10 none md2 md5 straight
   user 3 true "oper" "operpass" operator 10 none md2 md5 straight
@@ -55,48 +61,10 @@ mc_enable 0x20
 "#;
 
 /// Keeps the power in a file instead of a machine.
-const CHASSIS: &str = r#"#!/bin/sh
-dir=$1; operation=$2; shift 2
-while [ $# -gt 0 ]; do
-  if [ "$operation" = get ]; then
-    case $1 in
-      power) echo "power:$(cat "$dir/power")" ;;
-      boot) echo "boot:$(cat "$dir/boot")" ;;
-      *) exit 1 ;;
-    esac
-    shift
-  else
-    case $1 in
-      power) echo "$2" > "$dir/power" ;;
-      boot) echo "$2" > "$dir/boot" ;;
-      reset) echo reset >> "$dir/log" ;;
-      shutdown) echo shutdown >> "$dir/log"; echo 0 > "$dir/power" ;;
-      *) exit 1 ;;
-    esac
-    shift 2
-  fi
-done
-"#;
+const CHASSIS: &str = include_str!("chassis.sh");
 
 /// Three records: the controller, a temperature, and the power meter with 4 W a step.
 const RECORDS: &str = include_str!("records.sdrs");
-
-/// Gives the reason for skipping if a program is missing; on CI that is a failure.
-pub(crate) fn missing() -> bool {
-    for program in ["ipmi_sim", "ipmitool", "sdrcomp"] {
-        let found = std::env::var("PATH")
-            .unwrap_or_default()
-            .split(':')
-            .any(|dir| Path::new(dir).join(program).is_file());
-        if !found {
-            let reason = format!("{program} is not installed (Debian: openipmi, ipmitool)");
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
-            println!("skipped: {reason}");
-            return true;
-        }
-    }
-    false
-}
 
 /// A running simulator; ends with the value.
 pub(crate) struct Simulator {
@@ -107,11 +75,17 @@ pub(crate) struct Simulator {
 
 impl Simulator {
     pub(crate) async fn start() -> Self {
-        Self::start_with("").await
+        Self::start_with("", "").await
     }
 
-    /// `key`: a line for the site's controller key, or nothing.
-    pub(crate) async fn start_with(key: &str) -> Self {
+    /// With the serial port's other end at `serial`, where somebody must listen already.
+    pub(crate) async fn start_with_serial(serial: SocketAddr) -> Self {
+        let (ip, port) = (serial.ip(), serial.port());
+        Self::start_with("", &format!("sol \"tcp:{ip}:{port}\" 115200")).await
+    }
+
+    /// Lines for the site's controller key and for a serial port, or nothing.
+    pub(crate) async fn start_with(key: &str, serial: &str) -> Self {
         let dir = TempDir::new().unwrap();
         // A port that is free now; the simulator can bind to a fixed one only.
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -119,6 +93,7 @@ impl Simulator {
             text.replace("@DIR@", dir.path().to_str().unwrap())
                 .replace("@PORT@", &port.to_string())
                 .replace("@KEY@", key)
+                .replace("@SERIAL@", serial)
         };
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), fill(text)).unwrap();
         write("lan.conf", LAN);
@@ -187,18 +162,14 @@ impl Simulator {
         fs::write(self.dir.path().join(name), text).unwrap();
     }
 
+    /// ipmitool on the same controller.
+    pub(crate) fn tool(&self) -> Ipmitool {
+        Ipmitool::new(self.addr(), ADMIN, 3)
+    }
+
     /// What ipmitool prints about the same controller.
-    pub(crate) fn ipmitool(&self, arguments: &str) -> String {
-        let output = Command::new("ipmitool")
-            .args(["-I", "lanplus", "-C", "3", "-H", "127.0.0.1", "-U", ADMIN.0, "-E", "-p"])
-            .arg(self.port.to_string())
-            .args(arguments.split(' '))
-            .env("IPMI_PASSWORD", ADMIN.1)
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "ipmitool {arguments}: {text} {output:?}");
-        text
+    pub(crate) async fn ipmitool(&self, arguments: &str) -> String {
+        self.tool().run(arguments).await
     }
 }
 

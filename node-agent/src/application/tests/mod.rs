@@ -3,9 +3,9 @@
 pub(crate) mod node;
 
 use super::blame::spares_node;
-use super::namespace::{build, pin, tear_down};
+use super::namespace::{build, declare_none, pin, tear_down};
 use super::user::User;
-use super::{NodeFacts, commands, declare_none, for_plugin, is_over, pause, wait_for_plan};
+use super::{NodeFacts, clear, commands, for_plugin, in_turn, is_over, pause, turn, wait_for_plan};
 use crate::server::Application;
 use node::{ALICE, Layer, enter, layer, loops_of, on_a_node, plan, run, time_to_enter};
 use protocol::application::{
@@ -90,6 +90,22 @@ fn who_waits_long_asks_seldom() {
         assert_eq!(of(0), least);
         assert!((most - 10..=most).contains(&of(999)), "{waited} s: {}", of(999));
     }
+}
+
+#[test]
+fn the_image_of_a_job_that_is_over_is_not_left_for_the_plugin() {
+    on_a_node(|| {
+        let mine = *turn();
+        let mut count = 0;
+        in_turn(mine, || {
+            count += 1;
+            Ok(())
+        })
+        .unwrap();
+        clear().unwrap();
+        in_turn(mine, || panic!("another job has the node")).unwrap();
+        assert_eq!(count, 1);
+    });
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! The rules of the node ranges: names, cards, addresses and baseboard controllers.
+//! The rules of the node ranges: names, cards and addresses.
 
-use super::{PATH, Problems, WORD, is_plain_path, is_word};
+use super::power::{self, path_pattern};
+use super::{Problems, WORD, is_word};
 use crate::site::expand::range_nodes;
 use crate::site::{NodeRange, Site};
 use protocol::names::NodeName;
 use protocol::node_list;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::path::Path;
 
 /// Checks the ranges; gives the names of all nodes.
 pub(super) fn ranges(site: &Site, problems: &mut Problems<'_>) -> BTreeSet<NodeName> {
@@ -32,7 +32,8 @@ pub(super) fn ranges(site: &Site, problems: &mut Problems<'_>) -> BTreeSet<NodeN
             }
         }
         range_values(range, index, problems);
-        range_controllers(site, range, index, problems);
+        power::rules(range, index, problems);
+        range_addresses(site, range, index, problems);
     }
     names
 }
@@ -49,17 +50,8 @@ fn range_values(range: &NodeRange, index: usize, problems: &mut Problems<'_>) {
     if !range.features.iter().all(|feature| is_word(feature)) {
         add("features", WORD);
     }
-    if range.controller_user.is_empty() {
-        add("controller_user", "is empty");
-    }
-    if let Some(what) = path_pattern(&range.password_file) {
-        add("password_file", what);
-    }
-    if let Some(what) = range.kg_file.as_deref().and_then(path_pattern) {
-        add("kg_file", what);
-    }
-    if range.cipher_suite.is_some_and(|suite| suite != 3 && suite != 17) {
-        add("cipher_suite", "is neither 17 nor 3, the two that encrypt and are known to work");
+    if range.console.is_some() && range.console_log.is_some() {
+        add("console", "and console_log are two ways to one console: leave one out");
     }
     if let Some(log) = &range.console_log {
         match path_pattern(log) {
@@ -72,21 +64,7 @@ fn range_values(range: &NodeRange, index: usize, problems: &mut Problems<'_>) {
     }
 }
 
-/// What is wrong with a path in which `{node}` may stand.
-fn path_pattern(text: &str) -> Option<&'static str> {
-    if text.replace("{node}", "").contains(['{', '}']) {
-        return Some("has braces that are not {node}, the only pattern there is");
-    }
-    (!is_plain_path(Path::new(text))).then_some(PATH)
-}
-
-fn range_controllers(site: &Site, range: &NodeRange, index: usize, problems: &mut Problems<'_>) {
-    let first: Option<Ipv4Addr> = range.controller.parse().ok();
-    let pattern = range.controller.replace("{node}", "n1");
-    if first.is_none() && (!range.controller.contains("{node}") || !is_word(&pattern)) {
-        let what = "is neither an IPv4 address nor a host name with {node} in it";
-        problems.add("[[nodes]]", index, "controller", what);
-    }
+fn range_addresses(site: &Site, range: &NodeRange, index: usize, problems: &mut Problems<'_>) {
     let provisioning = site.network.provisioning;
     let nodes = range_nodes(range);
     if let Some(node) = nodes.iter().find(|node| !provisioning.has_host(node.address)) {
@@ -96,10 +74,11 @@ fn range_controllers(site: &Site, range: &NodeRange, index: usize, problems: &mu
     }
     let Some(management) = site.network.management else { return };
     let outside = nodes.iter().find(|node| {
-        node.controller.parse().is_ok_and(|address: Ipv4Addr| !management.has_host(address))
+        let address = node.controller.as_deref().and_then(|text| text.parse().ok());
+        address.is_some_and(|address: Ipv4Addr| !management.has_host(address))
     });
     if let Some(node) = outside {
-        let (name, address) = (&node.name, &node.controller);
+        let (name, address) = (&node.name, node.controller.as_deref().unwrap_or_default());
         let what = format_args!("gives {name} {address}, which is not a host of {management}");
         problems.add("[[nodes]]", index, "controller", what);
     }
@@ -118,12 +97,12 @@ pub(super) fn duplicates(site: &Site, problems: &mut Problems<'_>) {
     for (index, range) in site.nodes.iter().enumerate() {
         for node in range_nodes(range) {
             let values = [
-                ("names", format!("node {}", node.name)),
-                ("first_address", node.address.to_string()),
-                ("macs", node.mac.to_string()),
+                ("names", Some(format!("node {}", node.name))),
+                ("first_address", Some(node.address.to_string())),
+                ("macs", Some(node.mac.to_string())),
                 ("controller", node.controller.clone()),
             ];
-            for (key, value) in values {
+            for (key, value) in values.into_iter().filter_map(|(key, value)| Some((key, value?))) {
                 if let Some(owner) = seen.insert(value.clone(), node.name.to_string()) {
                     let what =
                         format_args!("gives {} {value}, which {owner} has already", node.name);

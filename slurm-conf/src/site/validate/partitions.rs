@@ -1,7 +1,7 @@
 //! The rules of the partitions: names, times, nodes and canaries.
 
 use super::{Problems, WORD, is_word};
-use crate::site::Site;
+use crate::site::{AfterJob, Site};
 use protocol::names::NodeName;
 use protocol::node_list;
 use std::collections::BTreeSet;
@@ -28,6 +28,17 @@ pub(super) fn rules(site: &Site, names: &BTreeSet<NodeName>, problems: &mut Prob
                 "max_time",
                 format!("{:?} is neither INFINITE nor like 2-12:00:00", partition.max_time),
             );
+        }
+        let of_stay_on = [
+            ("idle_seconds", partition.idle_seconds.is_some()),
+            ("share_with", partition.share_with.is_some()),
+            ("kexec", partition.kexec.is_some()),
+            ("preboot", partition.preboot.is_some()),
+        ];
+        if let Some((key, _)) = of_stay_on.iter().find(|(_, is_set)| *is_set)
+            && partition.after_job == AfterJob::Off
+        {
+            add(key, "says nothing without after_job = \"stay_on\"".to_owned());
         }
         let own = match node_list::expand(&partition.nodes) {
             Ok(nodes) => nodes,
