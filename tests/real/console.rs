@@ -64,8 +64,12 @@ pub(crate) fn a_failed_boot_is_explained(case: &Case<'_>) -> Result<()> {
 /// Waits until a node is out of use for that reason; gives the reason. Slurm may be between two states.
 fn wait_reason(case: &Case<'_>, node: Node, begin: &str) -> Result<String> {
     let limit = Duration::from_secs(BOOT_SECONDS);
-    wait_until(limit, &format!("{node}: {begin}"), || Ok(case.reason(node)?.starts_with(begin)))?;
-    case.reason(node)
+    let is_so = wait_until(limit, &format!("{node}: {begin}"), || {
+        Ok(case.reason(node)?.starts_with(begin))
+    });
+    let reason = case.reason(node)?;
+    is_so.with_context(|| format!("{node} has the reason {reason:?}"))?;
+    Ok(reason)
 }
 
 /// A job for each of the nodes.

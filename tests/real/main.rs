@@ -25,6 +25,7 @@ mod jobs;
 mod kernels;
 mod limit;
 mod limits;
+mod logs;
 mod lost;
 mod matrix_cancel;
 mod matrix_damaged;
@@ -56,9 +57,10 @@ mod views;
 mod warm;
 mod web;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use case::Case;
 use limit::Left;
+use logs::Logs;
 use std::process::ExitCode;
 use std::time::Instant;
 use tests::cluster::{Cluster, Options};
@@ -167,12 +169,17 @@ const NODES: u8 = 4;
 /// The last case, which ends the cluster of all others.
 const SECOND_LIFE: &str = "second_life_in_the_same_directory";
 
+/// The argument that says how often.
+const TIMES: &str = "--times=";
+
 fn main() -> ExitCode {
-    let filters: Vec<String> = std::env::args().skip(1).collect();
+    let (times, filters): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with(TIMES));
+    let times = times.iter().find_map(|text| text.strip_prefix(TIMES)?.parse().ok()).unwrap_or(1);
     let names = CASES.iter().map(|case| case.0).chain([SECOND_LIFE]);
     let left = Left::new(names.filter(|name| wanted(name, &filters)));
     let of_run = left.clone();
-    match limit::within(limit::RUN, &left, move || run(&filters, &of_run)) {
+    match limit::within(limit::RUN, &left, move || run(&filters, times, &of_run)) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failed) => {
             eprintln!("{failed} case(s) failed");
@@ -185,7 +192,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(filters: &[String], left: &Left) -> Result<usize> {
+/// `times`: in a row on one cluster, for what fails rarely.
+fn run(filters: &[String], times: usize, left: &Left) -> Result<usize> {
     let dir = format!("/var/tmp/bare-metal-container/test-{}", std::process::id());
     let options = Options { dir: dir.clone().into(), nodes: NODES, ..Options::default() };
     let assets = Assets::beside(&options.program_dir);
@@ -193,7 +201,8 @@ fn run(filters: &[String], left: &Left) -> Result<usize> {
     let cluster = product::up(options.clone(), &assets).context("bringing the cluster up")?;
     println!("cluster up after {:.1} s in {dir}", start.elapsed().as_secs_f64());
     let mut failed = 0;
-    for (name, test) in CASES.iter().filter(|case| wanted(case.0, filters)) {
+    let of_one: Vec<&(&str, Test)> = CASES.iter().filter(|case| wanted(case.0, filters)).collect();
+    for (name, test) in std::iter::repeat_n(of_one, times).flatten() {
         let start = Instant::now();
         let result = run_case(&cluster, *test);
         let seconds = start.elapsed().as_secs_f64();
@@ -228,7 +237,9 @@ fn wanted(name: &str, filters: &[String]) -> bool {
 
 fn run_case(cluster: &Cluster, test: Test) -> Result<()> {
     let case = Case::new(cluster);
-    let result = test(&case);
-    let tidied = case.tidy().context("tidying up after the case");
+    let logs = Logs::here(cluster);
+    let with_logs = |error: anyhow::Error| anyhow!("{error:#}{logs}");
+    let result = test(&case).map_err(with_logs);
+    let tidied = case.tidy().context("tidying up after the case").map_err(with_logs);
     result.and(tidied)
 }

@@ -36,6 +36,9 @@ enum Verb {
         /// Run only cluster cases whose name contains this; may be given more than once.
         #[arg(long, conflicts_with = "fast")]
         only: Vec<String>,
+        /// Run those so often in a row on one cluster: for what fails rarely.
+        #[arg(long, requires = "only", default_value_t = 1)]
+        times: u16,
     },
     /// The virtual cluster by hand: up, status, sbatch, run, console, ipmitool, fault, down.
     Cluster {
@@ -82,7 +85,7 @@ fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::Demo => demo::run(),
         Verb::Test { fast: true, .. } => test::fast(),
-        Verb::Test { fast: false, only } => test::all(&only),
+        Verb::Test { fast: false, only, times } => test::all(only, times),
         Verb::Cluster { arguments } => demo::cluster(&arguments),
         Verb::Bench { arguments } => bench::run(&arguments),
         Verb::Soak { quick, seed } => soak::run(quick, seed),

@@ -14,7 +14,7 @@ pub(crate) fn fast() -> Result<()> {
 }
 
 /// Everything: the fast ring, then many simulated nodes, then the real parts on the virtual cluster.
-pub(crate) fn all(only: &[String]) -> Result<()> {
+pub(crate) fn all(only: Vec<String>, times: u16) -> Result<()> {
     if only.is_empty() {
         fast()?;
     }
@@ -22,5 +22,6 @@ pub(crate) fn all(only: &[String]) -> Result<()> {
     if only.is_empty() {
         soak::sample()?;
     }
-    run(&build::programs().join("vcluster-test").to_string_lossy(), only)
+    let arguments = only.into_iter().chain([format!("--times={times}")]);
+    run(&build::programs().join("vcluster-test").to_string_lossy(), arguments)
 }

@@ -42,8 +42,10 @@ impl Chassis {
             if has_jumped && at == At::Firmware {
                 return Ok(());
             }
-            if is_up {
-                // Again until it panics: what jumped may have been a helper of the first program.
+            // Again until it panics: what jumped may have been a helper of the first program. Then only
+            // where a program is seen: a machine that is stopped again and again while it panics may
+            // never come to its reset.
+            if is_up && (!has_jumped || at == At::Program) {
                 match self.try_jump() {
                     Ok(jumped) => has_jumped |= jumped,
                     // A refusal counts only if no later try succeeds.
