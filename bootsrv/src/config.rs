@@ -3,6 +3,7 @@
 use crate::application::settings::ApplicationImages;
 use protocol::application::RootMode;
 use protocol::boot::Mount;
+use protocol::energy::{Accuracy, AccuracyBasis};
 use protocol::names::{ImageName, KernelName, NodeName};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -28,6 +29,9 @@ pub struct Config {
     /// Upper limits.
     #[serde(default)]
     pub limits: Limits,
+    /// What is known of the nodes' meters.
+    #[serde(default)]
+    pub energy: Energy,
     /// What goes into a kernel's initrd.
     #[serde(default)]
     pub initrd: Initrd,
@@ -127,6 +131,36 @@ impl Default for Limits {
             soft_off_seconds: 15,
         }
     }
+}
+
+/// What is known of the nodes' meters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Energy {
+    /// How far they may be off, in per cent of what they show, from a data sheet or a calibration; unset: 5 is
+    /// assumed, and every report says so.
+    #[serde(rename = "meter_accuracy_percent", deserialize_with = "stated_accuracy")]
+    pub accuracy: Accuracy,
+}
+
+impl Default for Energy {
+    fn default() -> Self {
+        Self { accuracy: Accuracy::ASSUMED }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most a million, and not negative"
+)]
+fn stated_accuracy<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Accuracy, D::Error> {
+    let percent = f64::deserialize(source)?;
+    if !(percent > 0.0 && percent <= 100.0) {
+        return Err(serde::de::Error::custom("must be above 0 and at most 100, in per cent"));
+    }
+    let parts_per_million = (percent * 1e4).round() as u32;
+    Ok(Accuracy { parts_per_million, basis: AccuracyBasis::Stated })
 }
 
 /// The kernels' initrds.
@@ -403,69 +437,5 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-        state_dir = "/s"
-        profiles_dir = "/p"
-        [listen]
-        http = "10.0.0.1:8080"
-        https = "10.0.0.1:8443"
-        [url]
-        http = "http://10.0.0.1:8080"
-        https = "https://10.0.0.1:8443"
-        [slurm]
-        user = "slurm"
-        conf_server = "10.0.0.1:6817"
-        [[partition]]
-        name = "bmc"
-        default_kernel = "6.1-cloud"
-        default_image = "debian12"
-    "#;
-
-    fn check(text: &str) -> Result<Config, String> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        Config::read(file.path()).map_err(|error| crate::chain(&error))
-    }
-
-    #[test]
-    fn a_good_file_is_read() {
-        let config = check(GOOD).unwrap();
-        assert_eq!(config.partition("bmc").unwrap().default_image.as_str(), "debian12");
-        assert!(config.partition("other").is_none());
-    }
-
-    #[test]
-    fn a_node_for_no_job_boots_its_own_partitions_defaults() {
-        let other = "[[partition]]\nname = \"gpu\"\nnodes = \"g[1-2]\"\n\
-                     default_kernel = \"rt\"\ndefault_image = \"i\"\n";
-        let config = check(&format!("{GOOD}{other}")).unwrap();
-        let name = |node: &str| config.partition_of(&node.parse().unwrap()).unwrap().name.clone();
-        assert_eq!((name("g2"), name("n1")), ("gpu".into(), "bmc".into()));
-        assert!(check(&format!("{GOOD}{}", other.replace("g[1-2]", "g[1-"))).is_err());
-    }
-
-    #[test]
-    fn unknown_keys_are_refused_with_their_line() {
-        let error = check(&GOOD.replace("default_image", "default_imag")).unwrap_err();
-        assert!(error.contains("line 16") && error.contains("default_imag"), "{error}");
-    }
-
-    #[test]
-    fn values_that_cannot_work_are_refused() {
-        for (from, to, expected) in [
-            ("http://10.0.0.1:8080\"", "http://10.0.0.1:8080/\"", "slash"),
-            ("[[partition]]", "[limits]\npower_on_per_second = 0\n[[partition]]", "never"),
-            (
-                "[[partition]]",
-                "[[site_file]]\npath=\"/a/../b\"\nsource=\"/x\"\n[[partition]]",
-                "..",
-            ),
-        ] {
-            let error = check(&GOOD.replace(from, to)).unwrap_err();
-            assert!(error.contains(expected), "{error}");
-        }
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

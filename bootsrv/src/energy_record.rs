@@ -2,9 +2,10 @@
 
 use crate::clock::now_unix_ns;
 use crate::deployment::{Deployment, Mark, State};
+use crate::power::IPMI_SENSOR;
 use crate::store::{Store, StoreError, Try};
-use energy::Sample;
-use protocol::energy::{JobEnergy, NodeEnergy, Stage};
+use energy::{Options, Sample};
+use protocol::energy::{Accuracy, JobEnergy, NodeEnergy, Stage};
 
 /// Which mark begins which stage.
 const BEGINS: [(Mark, Stage); 10] = [
@@ -20,14 +21,21 @@ const BEGINS: [(Mark, Stage); 10] = [
     (Mark::PowerOff, Stage::Settle),
 ];
 
-/// Readings this long before and after the window help at its edges.
+/// Readings this long before the window help at its edge. None after it: when the record is kept, they are
+/// not there yet, and the stored readings must give the same figures later.
 const EDGE_NS: i64 = 5 * crate::clock::SECOND_NS;
+/// Step of a sensor's byte, at the worst, in milliwatts: 256 of them for the whole range of a server.
+const SENSOR_QUANTUM_MILLIWATTS: i64 = 8_000;
 
 /// The record of one deployment; computed afresh while it lives, kept once it is released.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn of_deployment(store: &Store, deployment: &Deployment) -> Result<NodeEnergy, StoreError> {
+pub fn of_deployment(
+    store: &Store,
+    deployment: &Deployment,
+    accuracy: Accuracy,
+) -> Result<NodeEnergy, StoreError> {
     if let Some(kept) = store.kept_energy(deployment.id)? {
         return Ok(kept);
     }
@@ -36,13 +44,23 @@ pub fn of_deployment(store: &Store, deployment: &Deployment) -> Result<NodeEnerg
     let (stages, end) = stages(&marks, deployment.stays_on, now_unix_ns());
     let (mut samples, mut meters): (Vec<Sample>, Vec<String>) = Default::default();
     if let Some(first) = stages.first() {
-        let (from, to) = (first.from_unix_ns - EDGE_NS, end + EDGE_NS);
-        samples = store.samples(&deployment.node, from, to)?;
-        meters = store.meters(&deployment.node, from, to)?;
+        let from = first.from_unix_ns - EDGE_NS;
+        samples = store.samples(&deployment.node, from, end)?;
+        meters = store.meters(&deployment.node, from, end)?;
     }
     let source = (!meters.is_empty()).then(|| meters.join(", "));
-    let integral = energy::integrate(&samples, &stages, end, &energy::Options::default());
+    let options = Options { accuracy, ..meant(&meters) };
+    let integral = energy::integrate(&samples, &stages, end, &options);
     Ok(energy::node_energy(deployment.node.clone(), source, integral, complete))
+}
+
+/// How readings of these meters are to be understood; of several, as the coarsest's.
+fn meant(meters: &[String]) -> Options {
+    let options = Options::default();
+    if meters.iter().any(|meter| meter == IPMI_SENSOR) {
+        return Options { quantum_milliwatts: SENSOR_QUANTUM_MILLIWATTS, ..options };
+    }
+    options
 }
 
 /// Where the stages begin, and where the last one ends. Only stages that were reached, and only
@@ -75,10 +93,12 @@ fn stages(marks: &[(Mark, i64)], stays_on: bool, now: i64) -> (Vec<energy::Mark>
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn of_try(store: &Store, of: &Try) -> Result<JobEnergy, StoreError> {
+pub fn of_try(store: &Store, of: &Try, accuracy: Accuracy) -> Result<JobEnergy, StoreError> {
     let deployments = store.deployments_of_try(of.id)?;
-    let nodes =
-        deployments.iter().map(|one| of_deployment(store, one)).collect::<Result<_, _>>()?;
+    let nodes = deployments
+        .iter()
+        .map(|one| of_deployment(store, one, accuracy))
+        .collect::<Result<_, _>>()?;
     Ok(energy::job_energy(of.asked.job, of.asked.reference, of.asked.restart_count, nodes))
 }
 
@@ -97,7 +117,7 @@ mod tests {
         let id = store.add_jobless(&new, 1).unwrap();
         let source = || {
             let deployment = store.deployment(id).unwrap().unwrap();
-            of_deployment(&store, &deployment).unwrap().source
+            of_deployment(&store, &deployment, Accuracy::ASSUMED).unwrap().source
         };
         store.change(id, None, None, &[(Mark::PowerOn, 10), (Mark::PowerOff, 30)], 30).unwrap();
         assert_eq!(source(), None);

@@ -78,6 +78,57 @@ pub struct StageEnergy {
     pub energy_millijoules: Option<i64>,
     /// Part of the energy that bridges a gap in the readings.
     pub estimated_millijoules: i64,
+    /// How sure the energy is; `None`: it is unknown, or only its [`Bounds`] are known.
+    #[serde(default)]
+    pub uncertainty: Option<Uncertainty>,
+    /// Between what it lies, where the readings cannot tell it from its neighbours'. The energy is its
+    /// share of the total then, and no figure to go by.
+    #[serde(default)]
+    pub bounds: Option<Bounds>,
+}
+
+/// Half the width of the interval in which an energy lies with a confidence of about 95 %: expanded
+/// uncertainty, coverage factor k = 2 (JCGM 100:2008, 6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uncertainty {
+    /// Of everything together, in millijoules.
+    pub millijoules: i64,
+    /// Without the meter's [`Accuracy`], in millijoules: that is the same in every run on a node, and cancels
+    /// where two of them are compared.
+    pub random_millijoules: i64,
+}
+
+/// Least and most that an energy can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Millijoules.
+    pub least_millijoules: i64,
+    /// Millijoules.
+    pub most_millijoules: i64,
+}
+
+/// How far a meter may be off: between plus and minus so much of what it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Parts of a million.
+    pub parts_per_million: u32,
+    /// Who says so.
+    pub basis: AccuracyBasis,
+}
+
+impl Accuracy {
+    /// Where nothing is known of the meter.
+    pub const ASSUMED: Self = Self { parts_per_million: 50_000, basis: AccuracyBasis::Assumed };
+}
+
+/// Who says how accurate a meter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccuracyBasis {
+    /// Nobody: what is asked of servers' meters (5 %) is assumed.
+    Assumed,
+    /// The site's configuration: a data sheet or a calibration.
+    Stated,
 }
 
 /// The record of one deployment: one job on one node.
@@ -92,6 +143,15 @@ pub struct NodeEnergy {
     /// Exactly the sum of the stages; `None` if any stage has none. What a node that stays on uses from
     /// [`Stage::Idle`] on is shown, and is not the job's.
     pub total_millijoules: Option<i64>,
+    /// How sure the total is; `None`: it is unknown, or a lower bound.
+    #[serde(default)]
+    pub uncertainty: Option<Uncertainty>,
+    /// How accurate its meter is taken to be; `None`: no figure rests on it.
+    #[serde(default)]
+    pub accuracy: Option<Accuracy>,
+    /// Version of the method that the record was made with.
+    #[serde(default = "first_version")]
+    pub method_version: u32,
     /// Readings used.
     pub samples: u32,
     /// Gaps longer than allowed, each with begin and length in nanoseconds.
@@ -125,6 +185,16 @@ pub struct JobEnergy {
     pub nodes: Vec<NodeEnergy>,
     /// Sum of the nodes; `None` if any is unknown.
     pub total_millijoules: Option<i64>,
-    /// Version of the method; the same samples give the same figures under the same version.
+    /// How sure the total is; `None` if it is not known how sure a node's is. Nodes' meters are taken to be
+    /// off in the same direction.
+    #[serde(default)]
+    pub uncertainty: Option<Uncertainty>,
+    /// Version of the method; the same samples give the same figures under the same version. A node's
+    /// record that is older has its own.
     pub method_version: u32,
+}
+
+/// Records of that version do not say so.
+fn first_version() -> u32 {
+    1
 }

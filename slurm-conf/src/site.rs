@@ -113,6 +113,8 @@ pub struct Server {
     pub power_on_per_second: u32,
     /// Whether jobs prefer nodes that stayed on and run what they ask for; yes if absent.
     pub prefer_warm: Option<bool>,
+    /// How far the nodes' meters may be off, in per cent; assumed if absent.
+    pub meter_accuracy_percent: Option<f64>,
 }
 
 /// The networks.

@@ -40,5 +40,8 @@ pub(crate) fn agrees_with_the_truth(case: &Case<'_>) -> Result<()> {
         "        {total} mJ recorded, {truth} mJ by the model's counter: {percent:+.2} % (simulated)"
     );
     ensure!(percent.abs() <= PERCENT_MAX, "{percent:+.2} % from the truth");
+    let sure = of_node.pointer("/uncertainty/random_millijoules").and_then(Value::as_i64);
+    let sure = sure.context("nothing is said of how sure the total is")?;
+    ensure!((total - truth).abs() <= sure, "it is not within ± {sure} mJ, as stated");
     Ok(())
 }

@@ -9,6 +9,7 @@ mod choices;
 mod console;
 mod down;
 mod energy;
+mod energy_sureness;
 mod faults;
 mod hooks;
 mod hub;
@@ -162,6 +163,7 @@ const CASES: &[(&str, Test)] = &[
     ("node_images_of_container_tools_boot", image_catalog::node_images_of_container_tools_boot),
     ("no_secret_is_seen", secrets::no_secret_is_seen),
     ("energy_agrees_with_the_truth", energy::agrees_with_the_truth),
+    ("energy_is_as_sure_as_it_says", energy_sureness::energy_is_as_sure_as_it_says),
 ];
 
 /// Four nodes: two good ones, one more to break, and the last with two hardware threads.

@@ -4,13 +4,10 @@ use crate::cli::EnergyArgs;
 use crate::output;
 use crate::server::Server;
 use crate::table::{Table, UNKNOWN, joules, mean_watts, printable, seconds, watt_hours};
-use protocol::energy::{Gap, JobEnergy, NodeEnergy, StageEnergy};
+use protocol::energy::{Accuracy, AccuracyBasis, Bounds, Gap, JobEnergy, NodeEnergy, StageEnergy};
 
 /// Most gaps that are told one by one.
 const GAPS_SHOWN_MAX: usize = 5;
-/// Readings a stage needs before its share can be told from its neighbours'.
-const READINGS_PER_STAGE_MIN: i64 = 3;
-
 /// Asks and returns what to print.
 pub(crate) fn run(args: &EnergyArgs, server: &dyn Server) -> anyhow::Result<String> {
     output::show(args.json.json, &server.energy(args.job)?, |tries| {
@@ -34,15 +31,52 @@ fn render(job: &JobEnergy) -> String {
             let at_least = if missing { "at least " } else { "" };
             let (joules, watt_hours) = (joules(Some(total)), watt_hours(total));
             let nodes = job.nodes.len();
-            format!("\ntotal of {nodes} node(s): {at_least}{joules} J ({watt_hours} Wh)\n")
+            let sure = |millijoules| format!(" ± {} J", rough(millijoules));
+            let (all, random) = job.uncertainty.map_or_else(Default::default, |one| {
+                let random = sure(one.random_millijoules);
+                (sure(one.millijoules), format!("; against other runs on the same nodes{random}"))
+            });
+            format!(
+                "\ntotal of {nodes} node(s): {at_least}{joules} J{all} ({watt_hours} Wh){random}\n"
+            )
         }
         None => format!("\ntotal of {} node(s): {UNKNOWN}\n", job.nodes.len()),
     };
-    text += &format!(
-        "The meters' calibration is not known, so no uncertainty is stated. Method version {}.\n",
-        job.method_version
-    );
-    text
+    text + &footer(job)
+}
+
+/// How the figures are to be read.
+fn footer(job: &JobEnergy) -> String {
+    let percent = |accuracy: Accuracy| {
+        let percent = f64::from(accuracy.parts_per_million) / 1e4;
+        match accuracy.basis {
+            AccuracyBasis::Assumed => format!("assumed to be {percent} %: nothing states it"),
+            AccuracyBasis::Stated => format!("{percent} %, as the site states"),
+        }
+    };
+    let mut accuracies: Vec<String> = Vec::new();
+    for one in job.nodes.iter().filter_map(|node| node.accuracy.map(percent)) {
+        if !accuracies.contains(&one) {
+            accuracies.push(one);
+        }
+    }
+    let mut text = String::new();
+    if !accuracies.is_empty() {
+        text += "± is what 95 of 100 figures are right within (k = 2). The meters' accuracy is ";
+        text += &accuracies.join("; or ");
+        text += ".\n";
+    }
+    text + &format!("Method version {}.\n", job.method_version)
+}
+
+/// Joules without a decimal where nobody knows it.
+fn rough(millijoules: i64) -> String {
+    match millijoules {
+        some if some >= 100_000 => {
+            (millijoules / 1_000 + i64::from(millijoules % 1_000 >= 500)).to_string()
+        }
+        some => joules(Some(some)),
+    }
 }
 
 fn node(node: &NodeEnergy) -> String {
@@ -53,8 +87,8 @@ fn node(node: &NodeEnergy) -> String {
         None => format!("{} (no readings)\n", node.node),
     };
     let estimates = node.stages.iter().any(|stage| stage.estimated_millijoules != 0);
-    let titles = ["STAGE", ">SECONDS", ">JOULES", ">MEAN W", ">ESTIMATED J"];
-    let mut table = Table::new(titles.into_iter().take(if estimates { 5 } else { 4 }));
+    let titles = ["STAGE", ">SECONDS", ">JOULES", ">± J", ">MEAN W", ">ESTIMATED J"];
+    let mut table = Table::new(titles.into_iter().take(if estimates { 6 } else { 5 }));
     for stage in &node.stages {
         table.row(row(stage.stage.title(), node, stage));
     }
@@ -63,21 +97,30 @@ fn node(node: &NodeEnergy) -> String {
     footnotes(node).iter().fold(text, |text, note| text + "  " + note + "\n")
 }
 
-fn row(title: &str, node: &NodeEnergy, stage: &StageEnergy) -> [String; 5] {
-    let rough = if is_rough(node, stage) { " *" } else { "" };
+fn row(title: &str, node: &NodeEnergy, stage: &StageEnergy) -> [String; 6] {
     let missing_ns = missing(node, stage);
     let at_least = if missing_ns > 0 && stage.energy_millijoules.is_some() { "≥ " } else { "" };
     let estimated = match stage.estimated_millijoules {
         0 => String::new(),
         some => joules(Some(some)),
     };
-    [
-        format!("{title}{rough}"),
-        seconds(stage.duration_ns),
-        format!("{at_least}{}", joules(stage.energy_millijoules)),
-        mean_watts(stage.energy_millijoules, stage.duration_ns.saturating_sub(missing_ns)),
-        estimated,
-    ]
+    let measured_ns = stage.duration_ns.saturating_sub(missing_ns);
+    let (title, energy, watts) = match stage.bounds {
+        Some(Bounds { least_millijoules: least, most_millijoules: most }) => {
+            (format!("{title} *"), range(least, most), UNKNOWN.to_owned())
+        }
+        None => (
+            title.to_owned(),
+            format!("{at_least}{}", joules(stage.energy_millijoules)),
+            mean_watts(stage.energy_millijoules, measured_ns),
+        ),
+    };
+    let sure = stage.uncertainty.map(|sure| rough(sure.millijoules)).unwrap_or_default();
+    [title, seconds(stage.duration_ns), energy, sure, watts, estimated]
+}
+
+fn range(least: i64, most: i64) -> String {
+    format!("{}–{}", joules(Some(least)), joules(Some(most)))
 }
 
 /// How much of a stage no reading speaks for, in nanoseconds: its energy is a lower bound then,
@@ -103,6 +146,8 @@ fn sum(node: &NodeEnergy) -> StageEnergy {
         duration_ns: add(|stage| stage.duration_ns),
         energy_millijoules: node.total_millijoules,
         estimated_millijoules: add(|stage| stage.estimated_millijoules),
+        uncertainty: node.uncertainty,
+        bounds: None,
     }
 }
 
@@ -110,20 +155,13 @@ fn begin(node: &NodeEnergy) -> i64 {
     node.stages.first().map_or(0, |stage| stage.from_unix_ns)
 }
 
-/// Whether fewer readings than needed fall into a stage, as far apart as the node's are on average.
-fn is_rough(node: &NodeEnergy, stage: &StageEnergy) -> bool {
-    let all: i128 = node.stages.iter().map(|stage| i128::from(stage.duration_ns)).sum();
-    let needed = i128::from(READINGS_PER_STAGE_MIN) * all;
-    stage.energy_millijoules.is_some()
-        && stage.duration_ns > 0
-        && i128::from(stage.duration_ns) * i128::from(node.samples) < needed
-}
-
 fn footnotes(node: &NodeEnergy) -> Vec<String> {
     let mut notes = Vec::new();
-    if node.stages.iter().any(|stage| is_rough(node, stage)) {
+    if node.stages.iter().any(|stage| stage.bounds.is_some()) {
         notes.push(
-            "* shorter than three readings: it cannot be told well from its neighbours".into(),
+            "* too short for the meter, or mostly estimated: what it lies between; the total has its \
+             share (--json shows it)"
+                .into(),
         );
     }
     notes.extend(node.gaps.iter().take(GAPS_SHOWN_MAX).map(|gap| gap_note(node, gap)));
@@ -195,16 +233,17 @@ mod tests {
 job 42, try 1
 
 n1 (ipmi, 101 readings)
-STAGE          SECONDS   JOULES  MEAN W
-firmware         10.00   1000.0   100.0
-boot loader *     2.00    200.0   100.0
-job              78.00   7800.0   100.0
-shutdown         10.00   1000.0   100.0
-total           100.00  10000.0   100.0
-  * shorter than three readings: it cannot be told well from its neighbours
+STAGE          SECONDS       JOULES  ± J   MEAN W
+firmware         10.00       1000.0  108    100.0
+boot loader *     2.00  189.1–211.1       unknown
+job              78.00       7800.0  453    100.0
+shutdown         10.00       1000.0  108    100.0
+total           100.00      10000.0  594    100.0
+  * too short for the meter, or mostly estimated: what it lies between; the total has its share (--json shows it)
 
-total of 1 node(s): 10000.0 J (2.778 Wh)
-The meters' calibration is not known, so no uncertainty is stated. Method version 1.
+total of 1 node(s): 10000.0 J ± 594 J (2.778 Wh); against other runs on the same nodes ± 141 J
+± is what 95 of 100 figures are right within (k = 2). The meters' accuracy is assumed to be 5 %: nothing states it.
+Method version 2.
 ";
         assert_eq!(render(&job), expected);
     }
@@ -220,27 +259,28 @@ The meters' calibration is not known, so no uncertainty is stated. Method versio
 job 42, try 3
 
 n1 (ipmi, 52 readings)
-STAGE          SECONDS    JOULES   MEAN W  ESTIMATED J
-firmware         10.00    1000.0    100.0
-boot loader *     2.00     200.0    100.0
-job              78.00  ≥ 6300.0    100.0       2000.0
-shutdown         10.00   unknown  unknown
-total           100.00   unknown  unknown       2000.0
-  * shorter than three readings: it cannot be told well from its neighbours
+STAGE          SECONDS       JOULES  ± J   MEAN W  ESTIMATED J
+firmware         10.00       1000.0  108    100.0
+boot loader *     2.00  189.1–211.1       unknown
+job              78.00     ≥ 6300.0         100.0       2000.0
+shutdown         10.00      unknown       unknown
+total           100.00      unknown       unknown       2000.0
+  * too short for the meter, or mostly estimated: what it lies between; the total has its share (--json shows it)
   no reading for 20.00 s from second 30.00 on: bridged by a straight line, its energy is an estimate
   no reading for 25.00 s from second 75.00 on: its energy is missing from the figures
   a stage without readings makes the total unknown
   the record is not complete: the node is still in use, the figures grow
 
 n2 (no readings)
-STAGE     SECONDS   JOULES   MEAN W
-firmware    30.00  unknown  unknown
-total       30.00  unknown  unknown
+STAGE     SECONDS   JOULES  ± J   MEAN W
+firmware    30.00  unknown       unknown
+total       30.00  unknown       unknown
   no reading for 30.00 s from second 0.00 on: its energy is missing from the figures
   no reading came from this node: its energy is unknown, not zero
 
 total of 2 node(s): unknown
-The meters' calibration is not known, so no uncertainty is stated. Method version 1.
+± is what 95 of 100 figures are right within (k = 2). The meters' accuracy is assumed to be 5 %: nothing states it.
+Method version 2.
 ";
         assert_eq!(render(&job), expected);
     }
@@ -255,7 +295,7 @@ The meters' calibration is not known, so no uncertainty is stated. Method versio
             vec![record("n1", &seconds, &STAGES, 200)],
         );
         let text = render(&job);
-        assert!(text.contains("firmware         10.00   ≥ 800.0"), "{text}");
+        assert!(text.contains("firmware         10.00      ≥ 800.0"), "{text}");
         assert!(text.contains("total of 1 node(s): at least 9800.0 J"), "{text}");
     }
 

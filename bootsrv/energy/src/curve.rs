@@ -41,6 +41,7 @@ fn millijoules(half_picojoules: i128) -> i64 {
 }
 
 /// The readings in order, each with the integral from the first one up to it.
+#[derive(Debug)]
 pub(crate) struct Curve {
     points: Vec<(Sample, Cumulative)>,
     semantics: Semantics,
@@ -99,7 +100,15 @@ impl Curve {
         }
     }
 
-    fn is_gap(&self, left: Sample, right: Sample) -> bool {
+    /// The readings between two moments, and `more` on either side.
+    pub(crate) fn around(&self, from: i64, to: i64, more: usize) -> &[(Sample, Cumulative)] {
+        let first = self.points.partition_point(|(sample, _)| sample.unix_ns < from);
+        let end = self.points.partition_point(|(sample, _)| sample.unix_ns <= to);
+        let end = end.saturating_add(more).min(self.points.len());
+        self.points.get(first.saturating_sub(more)..end).unwrap_or_default()
+    }
+
+    pub(crate) fn is_gap(&self, left: Sample, right: Sample) -> bool {
         ns_between(left.unix_ns, right.unix_ns) > self.allowed_ns.into()
     }
 

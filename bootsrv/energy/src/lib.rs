@@ -8,16 +8,22 @@
 mod clean;
 mod curve;
 mod record;
+mod sureness;
+#[cfg(test)]
+mod sureness_tests;
 #[cfg(test)]
 mod tests;
 
 pub use record::{job_energy, node_energy};
 
 use curve::Curve;
-use protocol::energy::{Gap, Stage, StageEnergy};
+use protocol::energy::{Accuracy, Gap, Stage, StageEnergy, Uncertainty};
+use sureness::Sureness;
 
 /// Version of the method. Any change that gives other figures for the same samples raises it.
-pub const METHOD_VERSION: u32 = 1;
+/// 2: states how sure each figure is, moves readings by the meter's lag, and gives bounds instead of
+/// figures where a stage is too short for its readings.
+pub const METHOD_VERSION: u32 = 2;
 
 /// Highest reading taken for real, in milliwatts (100 kW for one node); higher ones are refused.
 pub const MILLIWATTS_MAX: i64 = 100_000_000;
@@ -63,12 +69,29 @@ pub struct Options {
     pub semantics: Semantics,
     /// Nominal time between two readings, nanoseconds.
     pub period_ns: i64,
+    /// Time in which the meter makes a new value, nanoseconds.
+    pub refresh_ns: i64,
+    /// How far a value lies behind the power it shows, nanoseconds: half the window of a mean, the time
+    /// constant of a smoothed value.
+    pub lag_ns: i64,
+    /// Step between two values the meter can show, milliwatts.
+    pub quantum_milliwatts: i64,
+    /// How far it may be off.
+    pub accuracy: Accuracy,
 }
 
 impl Default for Options {
-    /// Instantaneous readings, one a second.
+    /// Instantaneous readings of whole watts, one a second, as the Data Center Manageability Interface
+    /// gives them; its accuracy assumed.
     fn default() -> Self {
-        Self { semantics: Semantics::Instantaneous, period_ns: 1_000_000_000 }
+        Self {
+            semantics: Semantics::Instantaneous,
+            period_ns: 1_000_000_000,
+            refresh_ns: 1_000_000_000,
+            lag_ns: 0,
+            quantum_milliwatts: 1_000,
+            accuracy: Accuracy::ASSUMED,
+        }
     }
 }
 
@@ -89,6 +112,10 @@ pub struct Integral {
     /// Exactly the sum of the stages before [`Stage::Idle`], or of all; `None` if any of them is, or
     /// there is none.
     pub total_millijoules: Option<i64>,
+    /// How sure the total is; `None`: it is unknown, or a lower bound.
+    pub uncertainty: Option<Uncertainty>,
+    /// How accurate the meter was taken to be.
+    pub accuracy: Accuracy,
     /// Readings used.
     pub samples: u32,
     /// Gaps longer than allowed, in order of time, cut to the time from first mark to end.
@@ -107,13 +134,21 @@ pub struct Integral {
 #[must_use]
 pub fn integrate(samples: &[Sample], marks: &[Mark], end: i64, options: &Options) -> Integral {
     let allowed = options.gap_allowed_ns();
-    let curve = Curve::new(clean::in_order(samples, allowed), options.semantics, allowed);
-    let stages = stages(&curve, marks, end);
+    let mut in_order = clean::in_order(samples, allowed);
+    for sample in &mut in_order {
+        sample.unix_ns = sample.unix_ns.saturating_sub(options.lag_ns);
+    }
+    let curve = Curve::new(in_order, options.semantics, allowed);
+    let sureness = Sureness::new(&curve, options);
+    let stages = stages(&curve, &sureness, marks, end);
     let own = || stages.iter().take_while(|stage| stage.stage != Stage::Idle);
     let total = own().map(|stage| stage.energy_millijoules).sum::<Option<i64>>();
     let has_own = own().next().is_some();
     let from = marks.first().map_or(end, |mark| mark.from_unix_ns.min(end));
+    let last = own().last().map_or(from, |stage| stage.from_unix_ns + stage.duration_ns);
     Integral {
+        uncertainty: total.and_then(|total| sureness.of(from, last, total)),
+        accuracy: options.accuracy,
         total_millijoules: total.filter(|_| has_own),
         stages,
         samples: curve.samples_used(from, end),
@@ -121,7 +156,7 @@ pub fn integrate(samples: &[Sample], marks: &[Mark], end: i64, options: &Options
     }
 }
 
-fn stages(curve: &Curve, marks: &[Mark], end: i64) -> Vec<StageEnergy> {
+fn stages(curve: &Curve, sureness: &Sureness<'_>, marks: &[Mark], end: i64) -> Vec<StageEnergy> {
     let Some(first) = marks.first() else { return Vec::new() };
     let mut from = first.from_unix_ns.min(end);
     let origin = curve.at(from);
@@ -135,12 +170,17 @@ fn stages(curve: &Curve, marks: &[Mark], end: i64) -> Vec<StageEnergy> {
         // The two integrals are rounded on their own, so the part may come out 1 mJ above the whole.
         let estimated = (after.estimated_millijoules - before.estimated_millijoules).min(energy);
         let covered = curve.covers(from, to);
+        let known = covered.then_some(energy);
+        let bounds = known.and_then(|_| sureness.bounds(from, to, energy, estimated));
+        let uncertainty = known.filter(|_| bounds.is_none());
         stages.push(StageEnergy {
             stage: mark.stage,
             from_unix_ns: from,
             duration_ns: to.saturating_sub(from),
-            energy_millijoules: covered.then_some(energy),
+            energy_millijoules: known,
             estimated_millijoules: if covered { estimated } else { 0 },
+            uncertainty: uncertainty.and_then(|energy| sureness.of(from, to, energy)),
+            bounds,
         });
         (from, before) = (to, after);
     }

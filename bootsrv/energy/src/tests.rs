@@ -13,10 +13,10 @@ const SECOND: i64 = 1_000_000_000;
 const T0: i64 = 1_790_000_000 * SECOND;
 
 /// Numbers that look random and are the same in each run (splitmix64).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, limit: i64) -> i64 {
+    pub(crate) fn below(&mut self, limit: i64) -> i64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -72,7 +72,7 @@ fn constant_power_is_power_times_time_whatever_the_rhythm() {
         for period in [0.1, 0.95, 2.05, 4.9] {
             let samples: Vec<_> = (0..100).map(|i| at(f64::from(i) * period, 107_300)).collect();
             let bounds = [0.0, 1.234, 5.5, 99.0 * period];
-            let options = Options { semantics, period_ns: SECOND };
+            let options = Options { semantics, period_ns: SECOND, ..Options::default() };
             let integral = run(&samples, &bounds, &options);
             // 107.3 W: the truth is 107 300 mJ for each second.
             let truth = (107_300.0 * 99.0 * period).round() as i64;
@@ -106,7 +106,7 @@ fn a_falling_ramp_is_exact_too() {
 #[test]
 fn held_readings_last_until_the_next_one() {
     let samples = [at(0.0, 10_000), at(2.0, 50_000), at(4.0, 0), at(6.0, 90_000)];
-    let held = Options { semantics: Semantics::Held, period_ns: 2 * SECOND };
+    let held = Options { semantics: Semantics::Held, period_ns: 2 * SECOND, ..Options::default() };
     let integral = run(&samples, &[0.0, 1.0, 3.0, 6.0], &held);
     assert_eq!(energies(&integral), [Some(10_000), Some(60_000), Some(50_000)]);
 }
@@ -187,7 +187,7 @@ fn one_reading_speaks_for_its_surroundings() {
 #[test]
 fn a_long_gap_is_bridged_by_a_line_flagged_and_counted() {
     for semantics in [Semantics::Instantaneous, Semantics::Held] {
-        let options = Options { semantics, period_ns: SECOND };
+        let options = Options { semantics, period_ns: SECOND, ..Options::default() };
         // 10 s from 100 W to 200 W are 1500 J; its first 4 s, up to 140 W, 4 · 120 = 480 J.
         let samples = [at(0.0, 100_000), at(2.0, 100_000), at(12.0, 200_000), at(13.0, 200_000)];
         let integral = run(&samples, &[0.0, 6.0, 13.0], &options);
@@ -201,7 +201,7 @@ fn a_long_gap_is_bridged_by_a_line_flagged_and_counted() {
 #[test]
 fn a_gap_begins_just_above_five_seconds_or_three_periods() {
     for (period, allowed) in [(SECOND, 5 * SECOND), (4 * SECOND, 12 * SECOND), (0, 5 * SECOND)] {
-        let options = Options { semantics: Semantics::Instantaneous, period_ns: period };
+        let options = Options { period_ns: period, ..Options::default() };
         assert_eq!(options.gap_allowed_ns(), allowed);
         for (over, gaps) in [(0, 0), (1, 1)] {
             let to = T0 + allowed + over;
@@ -270,7 +270,7 @@ fn splitting_the_time_anywhere_leaves_the_sum_unchanged() {
     for round in 0..300 {
         let samples = wild(&mut random, 60);
         let semantics = [Semantics::Instantaneous, Semantics::Held][round % 2];
-        let options = Options { semantics, period_ns: SECOND };
+        let options = Options { semantics, period_ns: SECOND, ..Options::default() };
         let from = T0 + random.below(20 * SECOND);
         let end = from + 1 + random.below(60 * SECOND);
         let whole =
@@ -398,7 +398,8 @@ fn a_slow_sine_stays_within_a_tenth_of_a_per_cent_and_the_trapezoid_beats_holdin
     }
     let bounds = [0.0, 45.0, 111.1, 305.0];
     let integral = run(&samples, &bounds, &Options::default());
-    let held = run(&samples, &bounds, &Options { semantics: Semantics::Held, period_ns: SECOND });
+    let held =
+        run(&samples, &bounds, &Options { semantics: Semantics::Held, ..Options::default() });
     let truth = antiderivative(305.0) - antiderivative(0.0);
     let error = |i: &Integral| (i.total_millijoules.unwrap() as f64 - truth).abs() / truth;
     assert!(error(&integral) < 0.001, "{}", error(&integral));
@@ -435,7 +436,7 @@ fn the_ends_of_time_and_power_do_not_overflow() {
         Sample { unix_ns: i64::MAX, milliwatts: MILLIWATTS_MAX },
     ];
     for semantics in [Semantics::Instantaneous, Semantics::Held] {
-        let options = Options { semantics, period_ns: i64::MAX };
+        let options = Options { semantics, period_ns: i64::MAX, ..Options::default() };
         let mark = Mark { stage: Stage::Job, from_unix_ns: i64::MIN };
         let integral = integrate(&samples, &[mark], i64::MAX, &options);
         // 100 kW for 2⁶³-1 ns, and as long again before the first reading.

@@ -374,7 +374,8 @@ impl Engine {
     /// some days later.
     fn keep_energy(&self, id: DeploymentId) -> Result<(), StoreError> {
         let Some(released) = self.store.deployment(id)? else { return Ok(()) };
-        let record = energy_record::of_deployment(&self.store, &released)?;
+        let record =
+            energy_record::of_deployment(&self.store, &released, self.config.energy.accuracy)?;
         self.store.keep_energy(id, &record)
     }
 

@@ -39,6 +39,9 @@ pub(super) struct Abilities {
     pub meter: bool,
 }
 
+/// The meter of a controller that has only sensors.
+pub const IPMI_SENSOR: &str = "ipmi-sdr";
+
 /// What a meter showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {

@@ -17,6 +17,7 @@ mod testing;
 mod worker;
 
 pub use captures::Captures;
+pub use driver::IPMI_SENSOR;
 pub use listener::{Listener, SILENCE};
 pub use order::{Observed, Order, Power, PowerOff};
 pub use site::Site;

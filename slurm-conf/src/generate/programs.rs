@@ -18,6 +18,9 @@ pub(super) fn bootsrv(site: &Site) -> String {
     let mut text = header(site, "bootsrv.");
     let prefer_warm =
         server.prefer_warm.map_or_else(String::new, |on| format!("prefer_warm = {on}\n"));
+    let meters = server.meter_accuracy_percent.map_or_else(String::new, |percent| {
+        format!("\n[energy]\nmeter_accuracy_percent = {percent:?}\n")
+    });
     // Writing to a String cannot fail.
     write!(
         text,
@@ -46,7 +49,7 @@ boot_seconds = {}
 register_seconds = {}
 image_seconds = {}
 power_seconds = {}
-
+{meters}
 [initrd]
 agent = {}
 "#,

@@ -2,7 +2,7 @@
 //! meter the controller offers.
 
 use crate::power::driver::{
-    Abilities, Answer, Command, Driver, DriverError, EVENTS_MAX, Reading, Trouble,
+    Abilities, Answer, Command, Driver, DriverError, EVENTS_MAX, IPMI_SENSOR, Reading, Trouble,
 };
 use crate::power::{Captures, Power};
 use futures_util::FutureExt;
@@ -145,15 +145,22 @@ impl Ipmi {
             Meter::Dcmi => {
                 let reading = self.ask(|client| client.power_reading().boxed()).await?;
                 let watts = u32::from(reading.current_watts);
-                Ok(reading.active.then_some(Reading { watts, meter: "ipmi-dcmi" }))
+                let is_one = reading.active || (watts > 0 && self.is_on().await?);
+                Ok(is_one.then_some(Reading { watts, meter: "ipmi-dcmi" }))
             }
             Meter::Sensor(sensor) => {
                 let watts =
                     self.ask(move |client| read_sensor(client, sensor.clone()).boxed()).await?;
                 let whole = watts.and_then(super::whole_watts);
-                Ok(whole.map(|watts| Reading { watts, meter: "ipmi-sdr" }))
+                Ok(whole.map(|watts| Reading { watts, meter: IPMI_SENSOR }))
             }
         }
+    }
+
+    /// Asked where a controller says that it does not measure and shows a power all the same, as some always
+    /// do (openbmc/openbmc issue 3257): that of a node which is off is an old one.
+    async fn is_on(&mut self) -> Result<bool, Error> {
+        Ok(self.ask(|client| client.chassis_status().boxed()).await?.power_on)
     }
 
     /// DCMI first: it has whole watts, a sensor's byte has 256 steps for its whole range.
