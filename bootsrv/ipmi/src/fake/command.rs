@@ -155,7 +155,8 @@ impl Machine {
                 let watts = watts.to_le_bytes();
                 let (time, period) = (log::now().to_le_bytes(), 1000u32.to_le_bytes());
                 let four = [watts; 4].concat();
-                Ok([&[DCMI], &four[..], &time, &period, &[0x40]].concat())
+                let state = u8::from(self.knobs.measures) << 6;
+                Ok([&[DCMI], &four[..], &time, &period, &[state]].concat())
             }
             _ => Err(CompletionCode::INVALID_COMMAND),
         }

@@ -30,6 +30,8 @@ pub struct Knobs {
     pub obeys_soft_off: bool,
     /// What the power meter shows; `None`: no DCMI.
     pub watts: Option<u16>,
+    /// It says that the power meter measures. Some controllers' show the power and say that it does not.
+    pub measures: bool,
 }
 
 impl Default for Knobs {
@@ -47,6 +49,7 @@ impl Default for Knobs {
             cycle_time: Duration::ZERO,
             obeys_soft_off: true,
             watts: Some(100),
+            measures: true,
         }
     }
 }

@@ -59,6 +59,19 @@ async fn ipmi() {
     assert!(driver.model().unwrap().starts_with("ipmi manufacturer "));
     let reading = driver.reading().await.unwrap().unwrap();
     assert_eq!((reading.watts, reading.meter), (100, "ipmi-dcmi"));
+    // Of a node that is off, and of one that has power.
+    fake.turn(|knobs| knobs.measures = false);
+    for (command, expected) in [(Command::Off, None), (Command::On, Some(100))] {
+        driver.command(command).await.unwrap();
+        let reading = driver.reading().await.unwrap();
+        assert_eq!(
+            reading.map(|reading| reading.watts),
+            expected,
+            "it says that it measures nothing"
+        );
+    }
+    fake.turn(|knobs| knobs.watts = Some(0));
+    assert_eq!(driver.reading().await.unwrap(), None);
     fake.turn(|knobs| knobs.busy = 1_000);
     assert_eq!(driver.power().await.unwrap_err().trouble, Trouble::Busy);
     fake.turn(|knobs| knobs.busy = 0);
