@@ -45,8 +45,8 @@ pub const IPMI_SENSOR: &str = "ipmi-sdr";
 /// What a meter showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// The node's power in watts.
-    pub watts: u32,
+    /// The node's power in milliwatts, as fine as the meter shows it.
+    pub milliwatts: u32,
     /// Which meter, e.g. `ipmi-dcmi`.
     pub meter: &'static str,
 }

@@ -216,7 +216,7 @@ impl Driver for Fake {
         let takes = self.machine().reading_takes;
         let answer = self.answer(|machine| {
             machine.readings += 1;
-            Ok(Some(Reading { watts: 100, meter: "fake" }))
+            Ok(Some(Reading { milliwatts: 100_000, meter: "fake" }))
         });
         async move {
             sleep(takes).await;

@@ -95,7 +95,7 @@ impl Driver for Simulated {
     fn reading(&mut self) -> Answer<'_, Option<Reading>> {
         let watts = |deed: &Deed| {
             let Deed::Draws(watts) = deed else { return None };
-            Some(Reading { watts: *watts, meter: "simulated" })
+            Some(Reading { milliwatts: *watts * 1_000, meter: "simulated" })
         };
         self.ask(Deed::Measure, watts).boxed()
     }

@@ -146,13 +146,13 @@ impl Ipmi {
                 let reading = self.ask(|client| client.power_reading().boxed()).await?;
                 let watts = u32::from(reading.current_watts);
                 let is_one = reading.active || (watts > 0 && self.is_on().await?);
-                Ok(is_one.then_some(Reading { watts, meter: "ipmi-dcmi" }))
+                Ok(is_one.then_some(Reading { milliwatts: watts * 1_000, meter: "ipmi-dcmi" }))
             }
             Meter::Sensor(sensor) => {
                 let watts =
                     self.ask(move |client| read_sensor(client, sensor.clone()).boxed()).await?;
-                let whole = watts.and_then(super::whole_watts);
-                Ok(whole.map(|watts| Reading { watts, meter: IPMI_SENSOR }))
+                let milliwatts = watts.and_then(super::milliwatts);
+                Ok(milliwatts.map(|milliwatts| Reading { milliwatts, meter: IPMI_SENSOR }))
             }
         }
     }

@@ -90,13 +90,14 @@ fn open_power(node: &NodeDefinition, captures: &Captures) -> Result<Box<dyn Driv
     })
 }
 
-fn whole_watts(watts: f64) -> Option<u32> {
+/// As milliwatts; `None`: no node draws that.
+fn milliwatts(watts: f64) -> Option<u32> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a float cast saturates, and values outside the range are refused before"
     )]
-    (0.0..100_000.0).contains(&watts).then_some(watts.round() as u32)
+    (0.0..100_000.0).contains(&watts).then_some((watts * 1e3).round() as u32)
 }
 
 #[cfg(test)]
@@ -190,9 +191,9 @@ mod tests {
 
     #[test]
     fn only_sane_watts_are_taken() {
-        assert_eq!(whole_watts(12.6), Some(13));
+        assert_eq!(milliwatts(12.6), Some(12_600));
         for bad in [-1.0, f64::NAN, 1e9] {
-            assert_eq!(whole_watts(bad), None);
+            assert_eq!(milliwatts(bad), None);
         }
     }
 }

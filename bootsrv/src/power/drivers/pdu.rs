@@ -75,8 +75,8 @@ impl Driver for Pdu {
     fn reading(&mut self) -> Answer<'_, Option<Reading>> {
         async {
             let reading = self.outlets.reading().await.map_err(|error| trouble(&error))?;
-            let watts = reading.watts.and_then(super::whole_watts);
-            Ok(watts.map(|watts| Reading { watts, meter: "pdu" }))
+            let milliwatts = reading.watts.and_then(super::milliwatts);
+            Ok(milliwatts.map(|milliwatts| Reading { milliwatts, meter: "pdu" }))
         }
         .boxed()
     }

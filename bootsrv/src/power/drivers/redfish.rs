@@ -140,8 +140,8 @@ impl Driver for Redfish {
     fn reading(&mut self) -> Answer<'_, Option<Reading>> {
         async {
             let reading = self.client.power_reading().await.map_err(|error| trouble(&error))?;
-            let watts = reading.and_then(|reading| super::whole_watts(reading.watts));
-            Ok(watts.map(|watts| Reading { watts, meter: "redfish" }))
+            let milliwatts = reading.and_then(|reading| super::milliwatts(reading.watts));
+            Ok(milliwatts.map(|milliwatts| Reading { milliwatts, meter: "redfish" }))
         }
         .boxed()
     }

@@ -58,14 +58,14 @@ async fn ipmi() {
     obeys(&mut *driver).await;
     assert!(driver.model().unwrap().starts_with("ipmi manufacturer "));
     let reading = driver.reading().await.unwrap().unwrap();
-    assert_eq!((reading.watts, reading.meter), (100, "ipmi-dcmi"));
+    assert_eq!((reading.milliwatts, reading.meter), (100_000, "ipmi-dcmi"));
     // Of a node that is off, and of one that has power.
     fake.turn(|knobs| knobs.measures = false);
-    for (command, expected) in [(Command::Off, None), (Command::On, Some(100))] {
+    for (command, expected) in [(Command::Off, None), (Command::On, Some(100_000))] {
         driver.command(command).await.unwrap();
         let reading = driver.reading().await.unwrap();
         assert_eq!(
-            reading.map(|reading| reading.watts),
+            reading.map(|reading| reading.milliwatts),
             expected,
             "it says that it measures nothing"
         );
@@ -88,7 +88,7 @@ async fn redfish() {
         obeys(&mut *driver).await;
         assert_eq!(fake.state().boot[0], "Once", "{shape:?}");
         let reading = driver.reading().await.unwrap().unwrap();
-        assert_eq!((reading.watts, reading.meter), (12, "redfish"), "{shape:?}");
+        assert_eq!((reading.milliwatts, reading.meter), (12_000, "redfish"), "{shape:?}");
         let since: jiff::Timestamp = "2026-11-21T10:07:00Z".parse().unwrap();
         let since = i64::try_from(since.as_nanosecond()).unwrap();
         let expected = [9, 8, 7].map(|minute| {

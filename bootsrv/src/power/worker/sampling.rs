@@ -74,11 +74,12 @@ impl Worker {
         // No answer is no end of the readings: the next may come.
         let has_meter = reading.as_ref().map_or(true, Option::is_some);
         let reading = reading.ok().flatten();
-        self.observed.send_modify(|seen| seen.watts = reading.map(|reading| reading.watts));
+        let watts = reading.map(|reading| (reading.milliwatts + 500) / 1_000);
+        self.observed.send_modify(|seen| seen.watts = watts);
         let sample = reading.map(|reading| {
             // The controller read its meter somewhere between question and answer.
             let unix_ns = before + (after - before) / 2;
-            (Sample { unix_ns, milliwatts: i64::from(reading.watts) * 1_000 }, reading.meter)
+            (Sample { unix_ns, milliwatts: i64::from(reading.milliwatts) }, reading.meter)
         });
         self.note(sample, has_meter, state);
     }
