@@ -4,6 +4,7 @@ mod assets;
 mod bench;
 mod build;
 mod demo;
+mod mutants;
 mod proofs;
 mod run;
 mod setup;
@@ -63,6 +64,8 @@ enum Verb {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Make the classic mistakes of energy accounting on purpose: each must make a test fail.
+    Mutants,
     /// Install the packages that building and testing need (Debian 12, as root).
     Setup,
     /// Build the programs and fetch kernels and the node image for the virtual cluster.
@@ -89,6 +92,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Cluster { arguments } => demo::cluster(&arguments),
         Verb::Bench { arguments } => bench::run(&arguments),
         Verb::Soak { quick, seed } => soak::run(quick, seed),
+        Verb::Mutants => mutants::run(),
         Verb::Setup => setup::run(),
         Verb::Build => demo::prepare(),
         Verb::Tidy => tidy::run(),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the rings of proof, cheapest first.
 
 use crate::run::run;
-use crate::{build, demo, setup, soak, tidy};
+use crate::{build, demo, mutants, setup, soak, tidy};
 use anyhow::Result;
 
 /// Unit tests, lints and tidy.
@@ -13,13 +13,14 @@ pub(crate) fn fast() -> Result<()> {
     run("cargo", ["test", "--workspace", "--quiet"])
 }
 
-/// Everything: the fast ring, then many simulated nodes, then the real parts on the virtual cluster.
+/// Everything: the fast ring, mistakes made on purpose, then many simulated nodes, then the real parts on the virtual cluster.
 pub(crate) fn all(only: Vec<String>, times: u16) -> Result<()> {
     if only.is_empty() {
         fast()?;
     }
     demo::prepare()?;
     if only.is_empty() {
+        mutants::run()?;
         soak::sample()?;
     }
     let arguments = only.into_iter().chain([format!("--times={times}")]);
