@@ -36,6 +36,9 @@ pub const JOB_WAIT_SECONDS_MAX: u32 = 20;
 /// `GET /v1/energy/{job}`, a [`JobReference`] → list of [`crate::energy::JobEnergy`], one per try; a
 /// plain id: of all tasks of that array, of all components of that heterogeneous job.
 pub const ENERGY: &str = "/v1/energy";
+/// `GET ?kernel=…&node=…&since_unix_ns=…` → [`crate::runs::Runs`]: the caller's finished runs of that
+/// kernel; the last two parameters may be missing.
+pub const RUNS: &str = "/v1/runs";
 /// `POST` [`NodesRequest`]: Slurm's ResumeProgram wants these nodes.
 pub const RESUME: &str = "/v1/power/resume";
 /// `POST` [`NodesRequest`]: Slurm's SuspendProgram gives these nodes back.

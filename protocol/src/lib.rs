@@ -19,3 +19,4 @@ pub mod power;
 pub mod profile;
 pub mod registry_credentials;
 pub mod registry_host;
+pub mod runs;

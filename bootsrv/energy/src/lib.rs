@@ -5,16 +5,26 @@
 //! energies add up to the total to the last millijoule, because each is the difference of one
 //! cumulative integral rounded down at its two ends.
 
+mod break_even;
+#[cfg(test)]
+mod break_even_tests;
 mod clean;
 mod curve;
+#[cfg(test)]
+mod paper;
 mod record;
+mod run;
+mod statistics;
 mod sureness;
 #[cfg(test)]
 mod sureness_tests;
 #[cfg(test)]
 mod tests;
 
+pub use break_even::{BreakEven, Comparison, Figures, Lack, RUNS_WANTED, Verdict, compare};
 pub use record::{job_energy, node_energy};
+pub use run::{Parts, parts};
+pub use statistics::{Interval, Summary};
 
 use curve::Curve;
 use protocol::energy::{Accuracy, Gap, Stage, StageEnergy, Uncertainty};
