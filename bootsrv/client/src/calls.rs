@@ -8,12 +8,13 @@ use protocol::api::{
     CheckRequest, Checked, ClearRequest, Cleared, CollectRequest, Collected, DOCTOR, Doctor,
     ENERGY, IMAGES, ImageImport, ImageView, JOB_WAIT_SECONDS_MAX, JOBS, JobRequest, JobView,
     KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView, NodesRequest, PREPARATIONS,
-    PowerAction, PowerRequest, PullRequest, REBOOT, RESUME, RESUME_FAIL, SUSPEND,
+    PowerAction, PowerRequest, PullRequest, REBOOT, RESUME, RESUME_FAIL, RUNS, SUSPEND,
 };
 use protocol::application::PreparationView;
 use protocol::energy::JobEnergy;
 use protocol::job_options::JobOptions;
 use protocol::names::{Digest, ImageName, JobId, JobReference, KernelName, NodeName};
+use protocol::runs::Runs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -69,6 +70,26 @@ impl Client {
     /// As every call.
     pub fn energy(&self, job: JobReference) -> Result<Vec<JobEnergy>, ClientError> {
         self.get(&format!("{ENERGY}/{job}"))
+    }
+
+    /// The caller's finished runs of a kernel, those that used that node, those that ended since then.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn runs(
+        &self,
+        kernel: &KernelName,
+        node: Option<&NodeName>,
+        since_unix_ns: Option<i64>,
+    ) -> Result<Runs, ClientError> {
+        let mut path = format!("{RUNS}?kernel={}", percent_encoded(kernel.as_str()));
+        if let Some(node) = node {
+            path += &format!("&node={}", percent_encoded(node.as_str()));
+        }
+        if let Some(since) = since_unix_ns {
+            path += &format!("&since_unix_ns={since}");
+        }
+        self.get(&path)
     }
 
     /// Passes on what Slurm's ResumeProgram was told.

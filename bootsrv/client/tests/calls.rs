@@ -55,6 +55,20 @@ fn requests_are_signed_typed_and_share_a_connection() {
 }
 
 #[test]
+fn runs_are_asked_for_by_kernel_node_and_time() {
+    let answer = r#"{"kernel":"k+1","runs":[],"tries_max":1000,"is_cut":false}"#;
+    let Some(server) = TestServer::start(move |_| (200, answer.to_owned())).unwrap() else {
+        return;
+    };
+    let client = client(&server.client_toml());
+    let (kernel, node) = ("k+1".parse().unwrap(), "n1".parse().unwrap());
+    assert_eq!(client.runs(&kernel, None, None).unwrap().tries_max, 1_000);
+    client.runs(&kernel, Some(&node), Some(7)).unwrap();
+    let seen: Vec<_> = server.seen().into_iter().map(|seen| seen.path).collect();
+    assert_eq!(seen, ["/v1/runs?kernel=k%2B1", "/v1/runs?kernel=k%2B1&node=n1&since_unix_ns=7"]);
+}
+
+#[test]
 fn a_file_is_sent_as_it_is() {
     let Some(server) = TestServer::start(|_| {
         let refused = ApiError::new(ErrorKind::Busy, "one import at a time");

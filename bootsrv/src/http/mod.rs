@@ -24,6 +24,7 @@ mod power;
 #[cfg(test)]
 mod quarantine_tests;
 mod report;
+mod runs;
 mod upload;
 mod user_file;
 
@@ -65,6 +66,7 @@ pub fn public(app: App) -> Router {
         .route("/v1/jobs", get(job::list))
         .route("/v1/jobs/{job}", get(job::get).put(job::put).delete(job::delete))
         .route("/v1/energy/{job}", get(report::energy))
+        .route("/v1/runs", get(runs::list))
         .route("/v1/power/resume", post(power::resume))
         .route("/v1/power/suspend", post(power::suspend))
         .route("/v1/power/resume-fail", post(power::resume_fail))

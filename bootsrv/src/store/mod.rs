@@ -14,6 +14,7 @@ mod nodes;
 mod quarantine;
 #[cfg(test)]
 mod quarantine_tests;
+mod runs;
 mod samples;
 mod take_over;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod uploads;
 pub use applications::PULLS_MAX;
 pub use deployments::NewDeployment;
 pub use nodes::NodeRow;
+pub use runs::{KeptNode, KernelTry};
 pub use tries::{NewTry, Try};
 pub use uploads::Upload;
 
@@ -192,6 +194,7 @@ impl Store {
             }
             log::info!("the store {} has schema {SCHEMA_VERSION} now", shown.display());
         }
+        connection.execute_batch(runs::INDEXES)?;
         Ok(Self {
             connection: Mutex::new(connection),
             path: path.map(Path::to_path_buf),
@@ -222,11 +225,30 @@ impl Store {
         told.iter().cloned().collect()
     }
 
+    /// As [`Self::readable`], of what else went wrong than the row.
+    pub(crate) fn told<T>(
+        &self,
+        table: &str,
+        row: Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match row {
+            Err(error) if !matches!(error, StoreError::Row(_)) => Err(error),
+            row => Ok(self.readable(table, row)),
+        }
+    }
+
     /// Makes a try's row one that cannot be read.
     #[cfg(test)]
     pub(crate) fn spoil_try(&self, id: i64) {
         let sql = "UPDATE try SET application = '{' WHERE id = ?";
         assert_eq!(self.lock().execute(sql, [id]).unwrap(), 1);
+    }
+
+    /// Puts that in the place of a deployment's energy record.
+    #[cfg(test)]
+    pub(crate) fn spoil_energy(&self, id: i64, text: Option<&str>) {
+        let sql = "UPDATE deployment SET energy = ? WHERE id = ?";
+        assert_eq!(self.lock().execute(sql, rusqlite::params![text, id]).unwrap(), 1);
     }
 
     /// A panic while the lock was held leaves SQLite consistent: open transactions roll back.
