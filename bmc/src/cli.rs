@@ -1,8 +1,10 @@
 //! The command line: words, options, and the help that teaches them by example.
 
+mod break_even;
 mod hub;
 mod node;
 
+pub(crate) use break_even::BreakEvenArgs;
 use clap::{Args, Parser, Subcommand};
 pub(crate) use hub::{
     ImageArg, ImageBuild, ImageImportArgs, ImageVerb, KernelImport, KernelVerb, KindWord,
@@ -24,6 +26,7 @@ Examples:
   bmc image pull docker://debian  prepare an image before a job asks for it
   bmc status 42 --watch           the nodes of job 42 while they boot, and its image
   bmc energy 42                   what job 42 and its boot consumed
+  bmc breakeven --help            from which run length on a kernel pays for its boot
   bmc node power n1 status        ask n1's baseboard controller
 
 The boot server's address is read from /etc/bare-metal-container/client.toml, or from the file
@@ -51,6 +54,9 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// The energy of a job, stage by stage
     Energy(EnergyArgs),
+    /// Does a kernel pay for its boot? Compare the recorded runs of two
+    #[command(name = "breakeven")]
+    BreakEven(BreakEvenArgs),
     /// Nodes: definition, power, console, maintenance, and what is held against them
     #[command(subcommand)]
     Node(NodeVerb),
@@ -145,6 +151,13 @@ mod tests {
             "bmc status 1 --watch --json",
             "bmc status 1 --all",
             "bmc energy",
+            "bmc breakeven",
+            "bmc breakeven a b",
+            "bmc breakeven --kernel ../x --kernel b",
+            "bmc breakeven --kernel a --kernel b --job x",
+            "bmc breakeven --kernel a --kernel b --since x",
+            "bmc breakeven --kernel a --kernel b --idle-watts -1",
+            "bmc breakeven --kernel a --kernel b --idle-watts NaN",
             "bmc kernel show ../x",
             "bmc kernel import k",
             "bmc kernel import k a.deb --vmlinuz v --modules m",
@@ -171,6 +184,8 @@ mod tests {
             "bmc status",
             "bmc status --all --json",
             "bmc status 1 -w",
+            "bmc breakeven --kernel a --kernel b --job 42,43_1 --job 44 --json",
+            "bmc breakeven --kernel a --kernel b --node n1 --since 7d --idle-watts 41.5",
             "bmc kernel import k a.deb",
             "bmc kernel import k --vmlinuz v --modules m",
             "bmc image show debian12",

@@ -36,6 +36,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Kernel(verb) => verbs::kernel::run(verb, &wire::connect()?)?,
         Verb::Image(verb) => verbs::image::run(verb, wire::connect)?,
         Verb::Energy(args) => verbs::energy::run(&args, &wire::connect()?)?,
+        Verb::BreakEven(args) => verbs::break_even::run(&args, wire::connect)?,
         Verb::Node(verb) => verbs::node::run(verb, &wire::connect()?)?,
         Verb::Doctor(args) => {
             let (text, needs_admin) = verbs::doctor::run(args, &wire::connect()?)?;

@@ -10,6 +10,7 @@ use protocol::energy::JobEnergy;
 use protocol::image_reference::ImageReference;
 use protocol::job_options::JobOptions;
 use protocol::names::{Digest, ImageName, JobReference, KernelName, NodeName};
+use protocol::runs::Runs;
 use std::path::Path;
 
 /// One method per request of the API that a person makes.
@@ -52,6 +53,13 @@ pub(crate) trait Server {
     fn job(&self, job: JobReference) -> anyhow::Result<JobView>;
     /// The energy of each try of a job.
     fn energy(&self, job: JobReference) -> anyhow::Result<Vec<JobEnergy>>;
+    /// The finished runs of a kernel, on that node, that ended since then.
+    fn runs(
+        &self,
+        kernel: &KernelName,
+        node: Option<&NodeName>,
+        since_unix_ns: Option<i64>,
+    ) -> anyhow::Result<Runs>;
     /// All nodes.
     fn nodes(&self) -> anyhow::Result<Vec<NodeView>>;
     /// One node.

@@ -14,6 +14,7 @@ use protocol::image_reference::ImageReference;
 use protocol::job_env::CLIENT_CONFIG_PATH;
 use protocol::job_options::JobOptions;
 use protocol::names::{Digest, ImageName, JobReference, KernelName, NodeName};
+use protocol::runs::Runs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -145,6 +146,15 @@ impl Server for Bootsrv {
 
     fn energy(&self, job: JobReference) -> anyhow::Result<Vec<JobEnergy>> {
         Ok(self.client.energy(job)?)
+    }
+
+    fn runs(
+        &self,
+        kernel: &KernelName,
+        node: Option<&NodeName>,
+        since_unix_ns: Option<i64>,
+    ) -> anyhow::Result<Runs> {
+        Ok(self.client.runs(kernel, node, since_unix_ns)?)
     }
 
     fn nodes(&self) -> anyhow::Result<Vec<NodeView>> {

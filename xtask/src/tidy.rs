@@ -106,7 +106,7 @@ const EDGES: [(&str, &[&str]); 23] = [
     ("prolog", &["protocol", "bootsrv-client"]),
     ("epilog", &["protocol", "bootsrv-client"]),
     ("node-agent", &["protocol", "pinned-tls"]),
-    ("bmc", &["protocol", "bootsrv-client", "artifacts"]),
+    ("bmc", &["protocol", "bootsrv-client", "artifacts", "energy"]),
     ("slurm-conf", &["protocol"]),
     ("tests", &["protocol", "pinned-tls", "wake", "bootsrv-client", "ipmi"]),
     ("dcmi-module", &[]),

@@ -1,6 +1,8 @@
 //! One file per verb: ask the server, return the text to print. Rendering is a pure function of
 //! the answer, so that tests compare whole texts.
 
+pub(crate) mod break_even;
+mod break_even_text;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod energy;
