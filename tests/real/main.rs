@@ -4,6 +4,7 @@
 //! NAME. All cases share one cluster and run one after the other: each leaves every node off and
 //! allocatable, and that is checked too. Where something basic is broken the rest is not run.
 
+mod break_even;
 mod case;
 mod choices;
 mod console;
@@ -162,6 +163,7 @@ const CASES: &[(&str, Test)] = &[
     ("images_are_managed", image_catalog::images_are_managed),
     ("node_images_of_container_tools_boot", image_catalog::node_images_of_container_tools_boot),
     ("no_secret_is_seen", secrets::no_secret_is_seen),
+    ("energy_a_faster_kernel_pays_off", break_even::a_faster_kernel_pays_off),
     ("energy_agrees_with_the_truth", energy::agrees_with_the_truth),
     ("energy_is_as_sure_as_it_says", energy_sureness::energy_is_as_sure_as_it_says),
 ];
