@@ -3,7 +3,7 @@
 use crate::application::settings::ApplicationImages;
 use protocol::application::RootMode;
 use protocol::boot::Mount;
-use protocol::energy::{Accuracy, AccuracyBasis};
+use protocol::energy_settings::EnergySettings;
 use protocol::names::{ImageName, KernelName, NodeName};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -29,9 +29,9 @@ pub struct Config {
     /// Upper limits.
     #[serde(default)]
     pub limits: Limits,
-    /// What is known of the nodes' meters.
+    /// What is known of the nodes' meters, and what a kilowatt-hour stands for.
     #[serde(default)]
-    pub energy: Energy,
+    pub energy: EnergySettings,
     /// What goes into a kernel's initrd.
     #[serde(default)]
     pub initrd: Initrd,
@@ -131,36 +131,6 @@ impl Default for Limits {
             soft_off_seconds: 15,
         }
     }
-}
-
-/// What is known of the nodes' meters.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Energy {
-    /// How far they may be off, in per cent of what they show, from a data sheet or a calibration; unset: 5 is
-    /// assumed, and every report says so.
-    #[serde(rename = "meter_accuracy_percent", deserialize_with = "stated_accuracy")]
-    pub accuracy: Accuracy,
-}
-
-impl Default for Energy {
-    fn default() -> Self {
-        Self { accuracy: Accuracy::ASSUMED }
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "at most a million, and not negative"
-)]
-fn stated_accuracy<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Accuracy, D::Error> {
-    let percent = f64::deserialize(source)?;
-    if !(percent > 0.0 && percent <= 100.0) {
-        return Err(serde::de::Error::custom("must be above 0 and at most 100, in per cent"));
-    }
-    let parts_per_million = (percent * 1e4).round() as u32;
-    Ok(Accuracy { parts_per_million, basis: AccuracyBasis::Stated })
 }
 
 /// The kernels' initrds.
@@ -409,6 +379,9 @@ impl Config {
         }
         if self.limits.power_on_per_second == 0 {
             return refuse("limits.power_on_per_second", "0", "would never power a node on");
+        }
+        if !self.energy.is_whole() {
+            return refuse("energy.price_per_kwh", "", "and energy.currency go together");
         }
         for url in [&self.url.http, &self.url.https] {
             if url.ends_with('/') || !url.starts_with("http") {

@@ -1,6 +1,7 @@
 //! What `bootsrv.toml` may say.
 
 use super::*;
+use protocol::energy::{Accuracy, AccuracyBasis, Factors};
 
 const GOOD: &str = r#"
     state_dir = "/s"
@@ -31,9 +32,18 @@ fn a_good_file_is_read() {
     let config = check(GOOD).unwrap();
     assert_eq!(config.partition("bmc").unwrap().default_image.as_str(), "debian12");
     assert_eq!(config.energy.accuracy, Accuracy::ASSUMED);
-    let stated = "[energy]\nmeter_accuracy_percent = 1.5\n[[partition]]";
-    let stated = check(&GOOD.replace("[[partition]]", stated)).unwrap().energy.accuracy;
-    assert_eq!(stated, Accuracy { parts_per_million: 15_000, basis: AccuracyBasis::Stated });
+    let energy = "[energy]\nmeter_accuracy_percent = 1.5\npue = 1.25\ncarbon_grams_per_kwh = 380.0\n\
+                  price_per_kwh = 0.2134\ncurrency = \"EUR\"\n[[partition]]";
+    let energy = check(&GOOD.replace("[[partition]]", energy)).unwrap().energy;
+    let stated = Accuracy { parts_per_million: 15_000, basis: AccuracyBasis::Stated };
+    assert_eq!(energy.accuracy, stated);
+    let factors = Factors {
+        pue_thousandths: Some(1_250),
+        carbon_milligrams_per_kwh: Some(380_000),
+        price_millionths_per_kwh: Some(213_400),
+        currency: Some("EUR".into()),
+    };
+    assert_eq!(energy.factors(), factors);
     assert!(config.partition("other").is_none());
 }
 
@@ -63,6 +73,9 @@ fn values_that_cannot_work_are_refused() {
             "[energy]\nmeter_accuracy_percent = 0.0\n[[partition]]",
             "above 0 and at most 100",
         ),
+        ("[[partition]]", "[energy]\npue = 0.9\n[[partition]]", "must be from 1 to 10"),
+        ("[[partition]]", "[energy]\nprice_per_kwh = 0.3\n[[partition]]", "go together"),
+        ("[[partition]]", "[energy]\ncurrency = \"eur\"\n[[partition]]", "capital letters"),
         ("[[partition]]", "[[site_file]]\npath=\"/a/../b\"\nsource=\"/x\"\n[[partition]]", ".."),
     ] {
         let error = check(&GOOD.replace(from, to)).unwrap_err();

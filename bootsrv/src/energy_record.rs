@@ -6,6 +6,7 @@ use crate::power::IPMI_SENSOR;
 use crate::store::{Store, StoreError, Try};
 use energy::{Options, Sample};
 use protocol::energy::{Accuracy, JobEnergy, NodeEnergy, Stage};
+use protocol::energy_settings::EnergySettings;
 
 /// Which mark begins which stage.
 const BEGINS: [(Mark, Stage); 10] = [
@@ -93,13 +94,16 @@ fn stages(marks: &[(Mark, i64)], stays_on: bool, now: i64) -> (Vec<energy::Mark>
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn of_try(store: &Store, of: &Try, accuracy: Accuracy) -> Result<JobEnergy, StoreError> {
+pub fn of_try(store: &Store, of: &Try, known: &EnergySettings) -> Result<JobEnergy, StoreError> {
     let deployments = store.deployments_of_try(of.id)?;
     let nodes = deployments
         .iter()
-        .map(|one| of_deployment(store, one, accuracy))
+        .map(|one| of_deployment(store, one, known.accuracy))
         .collect::<Result<_, _>>()?;
-    Ok(energy::job_energy(of.asked.job, of.asked.reference, of.asked.restart_count, nodes))
+    let asked = &of.asked;
+    let job = energy::job_energy(asked.job, asked.reference, asked.restart_count, nodes);
+    let footprint = energy::footprint(job.total_millijoules, job.uncertainty, &known.factors());
+    Ok(JobEnergy { footprint, ..job })
 }
 
 #[cfg(test)]

@@ -107,6 +107,34 @@ pub struct Bounds {
     pub most_millijoules: i64,
 }
 
+/// What a site says a kilowatt-hour stands for. Applied when somebody asks, as they are then.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Factors {
+    /// Power usage effectiveness: what the whole building takes for each joule of the nodes, in thousandths.
+    pub pue_thousandths: Option<u32>,
+    /// Carbon dioxide equivalents that a kilowatt-hour of the site's grid emits, in milligrams (location-based).
+    pub carbon_milligrams_per_kwh: Option<u32>,
+    /// Price of a kilowatt-hour, in millionths of the currency.
+    pub price_millionths_per_kwh: Option<u32>,
+    /// The currency's code.
+    pub currency: Option<String>,
+}
+
+/// What an energy stands for outside of the nodes. Of the building where its factor is known, else of the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Footprint {
+    /// With cooling and losses, in millijoules; `None`: not known.
+    pub facility_millijoules: Option<i64>,
+    /// How sure that is (k = 2), in millijoules, the factor taken to be exact.
+    pub facility_uncertainty_millijoules: Option<i64>,
+    /// Carbon dioxide equivalents, in milligrams.
+    pub carbon_milligrams: Option<i64>,
+    /// Cost, in millionths of the currency.
+    pub cost_millionths: Option<i64>,
+    /// What it was multiplied by.
+    pub factors: Factors,
+}
+
 /// How far a meter may be off: between plus and minus so much of what it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accuracy {
@@ -189,6 +217,9 @@ pub struct JobEnergy {
     /// off in the same direction.
     #[serde(default)]
     pub uncertainty: Option<Uncertainty>,
+    /// What the total stands for outside; `None`: it is unknown, or the site states no factor.
+    #[serde(default)]
+    pub footprint: Option<Footprint>,
     /// Version of the method; the same samples give the same figures under the same version. A node's
     /// record that is older has its own.
     pub method_version: u32,

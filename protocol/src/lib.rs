@@ -8,6 +8,7 @@ pub mod api;
 pub mod application;
 pub mod boot;
 pub mod energy;
+pub mod energy_settings;
 pub mod error;
 pub mod image_reference;
 pub mod job_env;

@@ -15,6 +15,7 @@ use crate::network::Network;
 use protocol::api::{ConsoleSource, Firmware};
 use protocol::application::RootMode;
 use protocol::boot::Mount;
+use protocol::energy_settings::EnergySettings;
 use protocol::names::{ImageName, KernelName, MacAddress};
 use serde::Deserialize;
 use std::net::Ipv4Addr;
@@ -52,6 +53,9 @@ pub struct Site {
     /// Mounts every node gets.
     #[serde(default, rename = "mount")]
     pub mounts: Vec<Mount>,
+    /// `[energy]` of bootsrv.toml.
+    #[serde(default)]
+    pub energy: EnergySettings,
     /// `[application_images]` of bootsrv.toml but `prepare_seconds`, word for word.
     #[serde(default)]
     pub application_images: toml::Table,
@@ -113,8 +117,6 @@ pub struct Server {
     pub power_on_per_second: u32,
     /// Whether jobs prefer nodes that stayed on and run what they ask for; yes if absent.
     pub prefer_warm: Option<bool>,
-    /// How far the nodes' meters may be off, in per cent; assumed if absent.
-    pub meter_accuracy_percent: Option<f64>,
 }
 
 /// The networks.

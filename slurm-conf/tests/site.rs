@@ -33,11 +33,8 @@ fn assert_refused(from: &str, to: &str, expected: &str) {
 fn each_mistake_is_named_with_its_line() {
     for (from, to, expected) in [
         ("interface = ", "interfaces = ", "unknown field `interfaces`"),
-        (
-            "kernel_arguments = ",
-            "meter_accuracy_percent = 101.0 #",
-            "meter_accuracy_percent must be above 0 and at most 100",
-        ),
+        ("cluster = ", "energy.pue = 0.9\ncluster = ", "must be from 1 to 10"),
+        ("cluster = ", "energy.pu = 1.5\ncluster = ", "unknown field `pu`"),
         ("cluster = \"lab\"", "cluster = \"my lab\"", "cluster \"my lab\" is not a name"),
         ("user = \"slurm\"", "user = \"slurm\\nx\"", "user \"slurm\\nx\" is not a name"),
         ("version = \"22.05\"", "version = \"22\"", "\"22\" is not a Slurm version"),

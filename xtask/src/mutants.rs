@@ -26,7 +26,7 @@ const CLEAN: &str = "bootsrv/energy/src/clean.rs";
 const RECORD: &str = "bootsrv/energy/src/record.rs";
 const SURENESS: &str = "bootsrv/energy/src/sureness.rs";
 
-const MUTANTS: [Mutant; 11] = [
+const MUTANTS: [Mutant; 12] = [
     Mutant {
         what: "each reading held until the next one, whatever the meter means",
         package: ENERGY,
@@ -106,6 +106,14 @@ const MUTANTS: [Mutant; 11] = [
         file: SURENESS,
         right: "            self.bridges(from, to),\n",
         wrong: "",
+    },
+    Mutant {
+        what: "what the building takes counted twice",
+        package: ENERGY,
+        tests: "",
+        file: "bootsrv/energy/src/footprint.rs",
+        right: "let paid_for = facility.unwrap_or(nodes);",
+        wrong: "let paid_for = facility.and_then(in_building).unwrap_or(nodes);",
     },
     Mutant {
         what: "the zero of a controller that says it measures nothing taken for a reading",

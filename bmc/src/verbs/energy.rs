@@ -4,7 +4,9 @@ use crate::cli::EnergyArgs;
 use crate::output;
 use crate::server::Server;
 use crate::table::{Table, UNKNOWN, joules, mean_watts, printable, seconds, watt_hours};
-use protocol::energy::{Accuracy, AccuracyBasis, Bounds, Gap, JobEnergy, NodeEnergy, StageEnergy};
+use protocol::energy::{
+    Accuracy, AccuracyBasis, Bounds, Footprint, Gap, JobEnergy, NodeEnergy, StageEnergy,
+};
 
 /// Most gaps that are told one by one.
 const GAPS_SHOWN_MAX: usize = 5;
@@ -42,7 +44,37 @@ fn render(job: &JobEnergy) -> String {
         }
         None => format!("\ntotal of {} node(s): {UNKNOWN}\n", job.nodes.len()),
     };
+    text += &job.footprint.as_ref().map(footprint).unwrap_or_default();
     text + &footer(job)
+}
+
+/// What the total stands for outside of the nodes, with what it was multiplied by.
+fn footprint(of: &Footprint) -> String {
+    let factors = &of.factors;
+    let thousandths = |number: u32| f64::from(number) / 1e3;
+    let mut parts = Vec::new();
+    if let (Some(energy), Some(pue)) = (of.facility_millijoules, factors.pue_thousandths) {
+        let sure = of.facility_uncertainty_millijoules;
+        let sure = sure.map(|sure| format!(" ± {} Wh", watt_hours(sure))).unwrap_or_default();
+        parts.push(format!("{} Wh{sure} (PUE {})", watt_hours(energy), thousandths(pue)));
+    }
+    if let (Some(carbon), Some(per)) = (of.carbon_milligrams, factors.carbon_milligrams_per_kwh) {
+        let grams = decimal(carbon, 1_000, 3);
+        parts.push(format!("{grams} g CO2e ({} g/kWh, location-based)", thousandths(per)));
+    }
+    if let (Some(cost), Some(per)) = (of.cost_millionths, factors.price_millionths_per_kwh) {
+        let currency = printable(factors.currency.as_deref().unwrap_or_default());
+        let (cost, price) = (decimal(cost, 1_000_000, 6), f64::from(per) / 1e6);
+        parts.push(format!("{cost} {currency} ({price} {currency}/kWh)"));
+    }
+    let whole =
+        if of.facility_millijoules.is_some() { "with the building" } else { "of the nodes alone" };
+    if parts.is_empty() { String::new() } else { format!("{whole}: {}\n", parts.join("; ")) }
+}
+
+/// A number of parts as a decimal fraction.
+fn decimal(parts: i64, whole: i64, digits: usize) -> String {
+    format!("{}.{:0digits$}", parts / whole, (parts % whole).abs())
 }
 
 /// How the figures are to be read.
@@ -193,7 +225,7 @@ fn gap_note(node: &NodeEnergy, gap: &Gap) -> String {
 mod tests {
     use super::*;
     use energy::{Mark, Options, Sample, integrate, job_energy, node_energy};
-    use protocol::energy::Stage;
+    use protocol::energy::{Factors, Stage};
     use protocol::names::{JobId, JobReference};
 
     const SECOND: i64 = 1_000_000_000;
@@ -246,6 +278,33 @@ total of 1 node(s): 10000.0 J ± 594 J (2.778 Wh); against other runs on the sam
 Method version 2.
 ";
         assert_eq!(render(&job), expected);
+    }
+
+    #[test]
+    fn what_the_energy_stands_for_is_told_with_its_factors() {
+        let seconds: Vec<i64> = (100..=200).collect();
+        let nodes = vec![record("n1", &seconds, &STAGES, 200)];
+        let mut job = job_energy(JobId(42), JobReference::Job(JobId(42)), 0, nodes);
+        let all = Factors {
+            pue_thousandths: Some(1_250),
+            carbon_milligrams_per_kwh: Some(380_000),
+            price_millionths_per_kwh: Some(213_400),
+            currency: Some("EUR".into()),
+        };
+        let price =
+            Factors { pue_thousandths: None, carbon_milligrams_per_kwh: None, ..all.clone() };
+        for (factors, expected) in [
+            (
+                all,
+                "\nwith the building: 3.472 Wh ± 0.206 Wh (PUE 1.25); 1.319 g CO2e (380 g/kWh, location-based); \
+                 0.000740 EUR (0.2134 EUR/kWh)\n",
+            ),
+            (price, "\nof the nodes alone: 0.000592 EUR (0.2134 EUR/kWh)\n"),
+        ] {
+            job.footprint = energy::footprint(job.total_millijoules, job.uncertainty, &factors);
+            let text = render(&job);
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod break_even;
 mod break_even_tests;
 mod clean;
 mod curve;
+mod footprint;
 #[cfg(test)]
 mod paper;
 mod record;
@@ -22,6 +23,7 @@ mod sureness_tests;
 mod tests;
 
 pub use break_even::{BreakEven, Comparison, Figures, Lack, RUNS_WANTED, Verdict, compare};
+pub use footprint::footprint;
 pub use record::{job_energy, node_energy};
 pub use run::{Parts, parts};
 pub use statistics::{Interval, Summary};

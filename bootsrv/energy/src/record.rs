@@ -51,6 +51,7 @@ pub fn job_energy(
         nodes,
         total_millijoules: total,
         uncertainty,
+        footprint: None,
         method_version: METHOD_VERSION,
     }
 }

@@ -23,8 +23,8 @@ pub(super) async fn energy(
     Signed { caller, body: () }: Signed<()>,
 ) -> Answer<Json<Vec<JobEnergy>>> {
     let tries = tries(&app, parse(&job)?, &caller)?;
-    let (store, accuracy) = (&app.engine.store, app.engine.config.energy.accuracy);
-    let records = tries.iter().map(|one| energy_record::of_try(store, one, accuracy));
+    let (store, known) = (&app.engine.store, &app.engine.config.energy);
+    let records = tries.iter().map(|one| energy_record::of_try(store, one, known));
     Ok(Json(records.collect::<Result<_, _>>()?))
 }
 

@@ -4,11 +4,31 @@ use super::{Derived, header};
 use crate::site::{AfterJob, Partition, ShareWith, Site, SiteFile};
 use crate::toml_text::{array, quoted};
 use protocol::boot::Mount;
+use protocol::energy::AccuracyBasis;
+use protocol::energy_settings::EnergySettings;
 use std::fmt::Write as _;
 use std::path::Path;
 
 fn path(path: &Path) -> String {
     quoted(&path.display().to_string())
+}
+
+/// What the site knows of its meters and of a kilowatt-hour; empty: nothing.
+fn energy(known: &EnergySettings) -> String {
+    let stated = known.accuracy.basis == AccuracyBasis::Stated;
+    let accuracy = stated.then_some(known.accuracy.parts_per_million);
+    let lines = [
+        ("meter_accuracy_percent", accuracy, 1e4),
+        ("pue", known.pue_thousandths, 1e3),
+        ("carbon_grams_per_kwh", known.carbon_milligrams_per_kwh, 1e3),
+        ("price_per_kwh", known.price_millionths_per_kwh, 1e6),
+    ];
+    let lines = lines.into_iter().filter_map(|(key, number, scale)| {
+        Some(format!("{key} = {:?}\n", f64::from(number?) / scale))
+    });
+    let currency = known.currency.iter().map(|code| format!("currency = {}\n", quoted(code)));
+    let lines: String = lines.chain(currency).collect();
+    if lines.is_empty() { lines } else { format!("\n[energy]\n{lines}") }
 }
 
 /// bootsrv's configuration.
@@ -18,9 +38,7 @@ pub(super) fn bootsrv(site: &Site) -> String {
     let mut text = header(site, "bootsrv.");
     let prefer_warm =
         server.prefer_warm.map_or_else(String::new, |on| format!("prefer_warm = {on}\n"));
-    let meters = server.meter_accuracy_percent.map_or_else(String::new, |percent| {
-        format!("\n[energy]\nmeter_accuracy_percent = {percent:?}\n")
-    });
+    let energy = energy(&site.energy);
     // Writing to a String cannot fail.
     write!(
         text,
@@ -49,7 +67,7 @@ boot_seconds = {}
 register_seconds = {}
 image_seconds = {}
 power_seconds = {}
-{meters}
+{energy}
 [initrd]
 agent = {}
 "#,

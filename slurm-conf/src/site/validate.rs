@@ -138,10 +138,8 @@ fn server(site: &Site, problems: &mut Problems<'_>) {
     if site.server.power_on_per_second == 0 {
         problems.add("[server]", 0, "power_on_per_second", "0 would never power a node on");
     }
-    let percent = site.server.meter_accuracy_percent;
-    if percent.is_some_and(|percent| !(percent > 0.0 && percent <= 100.0)) {
-        let text = "must be above 0 and at most 100, in per cent";
-        problems.add("[server]", 0, "meter_accuracy_percent", text);
+    if !site.energy.is_whole() {
+        problems.add("[energy]", 0, "price_per_kwh", "and currency go together");
     }
     let bad = |word: &&String| {
         word.is_empty() || word.chars().any(|c| c.is_whitespace() || c.is_control())
