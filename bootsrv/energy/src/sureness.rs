@@ -12,8 +12,8 @@ use protocol::energy::{Bounds, Uncertainty};
 const K: f64 = 2.0;
 /// A uniform distribution of this width has the standard deviation 1.
 const UNIFORM: f64 = 12.0;
-/// The power does not step once at an edge as the model says, but rings and ramps: found by simulation
-/// (facts of the design, section 7.4).
+/// The power does not step once at an edge as the model says, but rings and ramps: simulated boots needed so
+/// much more (ADR 0021).
 const EDGE_SAFETY: f64 = 1.3;
 /// Standard uncertainty of a mark's time: how far a notice may be from what it tells of. Seconds.
 const MARK_SECONDS: f64 = 0.2;
