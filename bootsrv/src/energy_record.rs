@@ -55,6 +55,34 @@ pub fn of_deployment(
     Ok(energy::node_energy(deployment.node.clone(), source, integral, complete))
 }
 
+/// What is left of the readings that a deployment's record is made of.
+#[derive(Debug, Default)]
+pub struct Readings {
+    /// In the order of time, from the record's begin to its end.
+    pub samples: Vec<Sample>,
+    /// Those from before then are not kept any more; `None`: they are all there.
+    pub gone_until: Option<i64>,
+}
+
+/// The readings of one deployment, for who wants to see more than their energy.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn readings(store: &Store, deployment: &Deployment) -> Result<Readings, StoreError> {
+    let marks = store.marks(deployment.id)?;
+    let (stages, end) = stages(&marks, deployment.stays_on, now_unix_ns());
+    let Some(from) = stages.first().map(|first| first.from_unix_ns) else {
+        return Ok(Readings::default());
+    };
+    let mut samples = store.samples(&deployment.node, from - EDGE_NS, end)?;
+    // The record counts those that it is made of; while all are there, there are no fewer.
+    let there = u32::try_from(samples.len()).unwrap_or(u32::MAX);
+    let are_gone = store.kept_energy(deployment.id)?.is_some_and(|kept| kept.samples > there);
+    let gone_until = are_gone.then(|| samples.first().map_or(end, |first| first.unix_ns));
+    samples.retain(|sample| sample.unix_ns >= from);
+    Ok(Readings { samples, gone_until })
+}
+
 /// How readings of these meters are to be understood; of several, as the coarsest's.
 fn meant(meters: &[String]) -> Options {
     let options = Options::default();

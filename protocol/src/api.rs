@@ -36,6 +36,10 @@ pub const JOB_WAIT_SECONDS_MAX: u32 = 20;
 /// `GET /v1/energy/{job}`, a [`JobReference`] → list of [`crate::energy::JobEnergy`], one per try; a
 /// plain id: of all tasks of that array, of all components of that heterogeneous job.
 pub const ENERGY: &str = "/v1/energy";
+/// Behind [`ENERGY`] and the job: `GET ?restart_count=…&node=…` → list of
+/// [`crate::power_series::JobPower`], one per try; the parameters, of which each may be missing, pick one
+/// try, and one node.
+pub const POWER_OF_JOB: &str = "power";
 /// `GET ?kernel=…&node=…&since_unix_ns=…` → [`crate::runs::Runs`]: the caller's finished runs of that
 /// kernel; the last two parameters may be missing.
 pub const RUNS: &str = "/v1/runs";

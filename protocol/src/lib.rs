@@ -17,6 +17,7 @@ pub mod names;
 pub mod nearest;
 pub mod node_list;
 pub mod power;
+pub mod power_series;
 pub mod profile;
 pub mod registry_credentials;
 pub mod registry_host;

@@ -7,13 +7,15 @@ use protocol::api::{
     APPLICATION_IMAGES, ApplicationImageView, CANCEL_PULL, CATALOG, CHECK, CLEAR, COLLECT, Catalog,
     CheckRequest, Checked, ClearRequest, Cleared, CollectRequest, Collected, DOCTOR, Doctor,
     ENERGY, IMAGES, ImageImport, ImageView, JOB_WAIT_SECONDS_MAX, JOBS, JobRequest, JobView,
-    KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView, NodesRequest, PREPARATIONS,
-    PowerAction, PowerRequest, PullRequest, REBOOT, RESUME, RESUME_FAIL, RUNS, SUSPEND,
+    KERNELS, KernelView, Maintenance, NODES, NodeDefinition, NodeView, NodesRequest, POWER_OF_JOB,
+    PREPARATIONS, PowerAction, PowerRequest, PullRequest, REBOOT, RESUME, RESUME_FAIL, RUNS,
+    SUSPEND,
 };
 use protocol::application::PreparationView;
 use protocol::energy::JobEnergy;
 use protocol::job_options::JobOptions;
 use protocol::names::{Digest, ImageName, JobId, JobReference, KernelName, NodeName};
+use protocol::power_series::JobPower;
 use protocol::runs::Runs;
 use std::path::Path;
 use std::time::Duration;
@@ -70,6 +72,18 @@ impl Client {
     /// As every call.
     pub fn energy(&self, job: JobReference) -> Result<Vec<JobEnergy>, ClientError> {
         self.get(&format!("{ENERGY}/{job}"))
+    }
+
+    /// The power readings of one try of a job, as far as they are kept.
+    ///
+    /// # Errors
+    /// As every call.
+    pub fn power_series(
+        &self,
+        job: JobReference,
+        restart_count: u32,
+    ) -> Result<Vec<JobPower>, ClientError> {
+        self.get(&format!("{ENERGY}/{job}/{POWER_OF_JOB}?restart_count={restart_count}"))
     }
 
     /// The caller's finished runs of a kernel, those that used that node, those that ended since then.

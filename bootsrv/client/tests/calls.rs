@@ -69,6 +69,14 @@ fn runs_are_asked_for_by_kernel_node_and_time() {
 }
 
 #[test]
+fn the_power_is_asked_for_by_job_and_try() {
+    let Some(server) = TestServer::start(|_| (200, "[]".to_owned())).unwrap() else { return };
+    let client = client(&server.client_toml());
+    assert!(client.power_series("42_7".parse().unwrap(), 1).unwrap().is_empty());
+    assert_eq!(server.seen()[0].path, "/v1/energy/42_7/power?restart_count=1");
+}
+
+#[test]
 fn a_file_is_sent_as_it_is() {
     let Some(server) = TestServer::start(|_| {
         let refused = ApiError::new(ErrorKind::Busy, "one import at a time");

@@ -15,6 +15,7 @@ mod footprint;
 mod paper;
 mod record;
 mod run;
+mod series;
 mod statistics;
 mod sureness;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use break_even::{BreakEven, Comparison, Figures, Lack, RUNS_WANTED, Verdict,
 pub use footprint::footprint;
 pub use record::{job_energy, node_energy};
 pub use run::{Parts, parts};
+pub use series::{Series, series};
 pub use statistics::{Interval, Summary};
 
 use curve::Curve;

@@ -21,6 +21,7 @@ mod node;
 mod orders;
 mod pinning;
 mod power;
+mod power_series;
 #[cfg(test)]
 mod quarantine_tests;
 mod report;
@@ -66,6 +67,7 @@ pub fn public(app: App) -> Router {
         .route("/v1/jobs", get(job::list))
         .route("/v1/jobs/{job}", get(job::get).put(job::put).delete(job::delete))
         .route("/v1/energy/{job}", get(report::energy))
+        .route("/v1/energy/{job}/power", get(power_series::get))
         .route("/v1/runs", get(runs::list))
         .route("/v1/power/resume", post(power::resume))
         .route("/v1/power/suspend", post(power::suspend))
