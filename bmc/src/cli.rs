@@ -124,12 +124,23 @@ Examples:
   bmc energy 42               a job, or all tasks of job array 42
   bmc energy 42_7             task 7 of it; 42+1 is a component of a heterogeneous job
   bmc energy 42 --json | jq '.[].total_millijoules'
+  bmc energy 42 --svg power.svg   a picture of the power over time, for a browser
+  bmc energy 42 --svg - --try 1 | rsvg-convert > power.png
 
 A requeued job has one record per try. `unknown` means that no reading was there: it is never zero.
-JSON has whole millijoules and nanoseconds; the stages of a node add up to its total exactly.")]
+JSON has whole millijoules and nanoseconds; the stages of a node add up to its total exactly.
+The picture needs the readings themselves, which are kept for three days; of more than 8 nodes it
+has the first 8. A file that is there already is replaced.")]
 pub(crate) struct EnergyArgs {
     /// The job
     pub(crate) job: JobReference,
+    /// Draw the power over time into that file instead; `-` is standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Which start of a requeued job to draw, from 1 on; without it the last
+    #[arg(long = "try", value_name = "N", requires = "svg",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) start: Option<u32>,
     #[command(flatten)]
     pub(crate) json: Json,
 }
@@ -151,6 +162,10 @@ mod tests {
             "bmc status 1 --watch --json",
             "bmc status 1 --all",
             "bmc energy",
+            "bmc energy 1 --svg x --json",
+            "bmc energy 1 --svg",
+            "bmc energy 1 --try 1",
+            "bmc energy 1 --svg x --try 0",
             "bmc breakeven",
             "bmc breakeven a b",
             "bmc breakeven --kernel ../x --kernel b",
@@ -184,6 +199,9 @@ mod tests {
             "bmc status",
             "bmc status --all --json",
             "bmc status 1 -w",
+            "bmc energy 1_2 --json",
+            "bmc energy 1 --svg -",
+            "bmc energy 1 --svg x.svg --try 2",
             "bmc breakeven --kernel a --kernel b --job 42,43_1 --job 44 --json",
             "bmc breakeven --kernel a --kernel b --node n1 --since 7d --idle-watts 41.5",
             "bmc kernel import k a.deb",

@@ -1,8 +1,10 @@
 //! `bmc`: what users and administrators type. It prints what the boot server's API answers.
 
 mod cli;
+mod energy_words;
 mod failure;
 mod output;
+mod picture;
 mod server;
 mod table;
 mod verbs;

@@ -10,6 +10,7 @@ use protocol::energy::JobEnergy;
 use protocol::image_reference::ImageReference;
 use protocol::job_options::JobOptions;
 use protocol::names::{Digest, ImageName, JobReference, KernelName, NodeName};
+use protocol::power_series::JobPower;
 use protocol::runs::Runs;
 use std::path::Path;
 
@@ -53,6 +54,8 @@ pub(crate) trait Server {
     fn job(&self, job: JobReference) -> anyhow::Result<JobView>;
     /// The energy of each try of a job.
     fn energy(&self, job: JobReference) -> anyhow::Result<Vec<JobEnergy>>;
+    /// The power readings of a try of a job.
+    fn power_series(&self, job: JobReference, restart_count: u32) -> anyhow::Result<Vec<JobPower>>;
     /// The finished runs of a kernel, on that node, that ended since then.
     fn runs(
         &self,

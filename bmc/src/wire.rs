@@ -14,6 +14,7 @@ use protocol::image_reference::ImageReference;
 use protocol::job_env::CLIENT_CONFIG_PATH;
 use protocol::job_options::JobOptions;
 use protocol::names::{Digest, ImageName, JobReference, KernelName, NodeName};
+use protocol::power_series::JobPower;
 use protocol::runs::Runs;
 use std::path::Path;
 use std::time::Duration;
@@ -30,14 +31,18 @@ pub(crate) struct Bootsrv {
 /// The server that this machine's `client.toml` names. Nothing is sent yet.
 pub(crate) fn connect() -> anyhow::Result<Bootsrv> {
     let path = ClientConfig::path(std::env::var_os(CLIENT_CONFIG_PATH));
-    let config = ClientConfig::load(&path)?;
-    Ok(Bootsrv { client: Client::new(&config, Timeouts::default()), config })
+    Ok(Bootsrv::of(ClientConfig::load(&path)?))
 }
 
 /// A megabyte as it is told.
 const MEGABYTE: u64 = 1_000_000;
 
 impl Bootsrv {
+    /// The server of that configuration.
+    pub(crate) fn of(config: ClientConfig) -> Self {
+        Self { client: Client::new(&config, Timeouts::default()), config }
+    }
+
     /// What the registry of an image is shown; without it a public image can be had all the same.
     fn login(&self, image: &protocol::image_reference::DockerReference) -> Option<String> {
         let variable = |name: &str| std::env::var(name).ok();
@@ -146,6 +151,10 @@ impl Server for Bootsrv {
 
     fn energy(&self, job: JobReference) -> anyhow::Result<Vec<JobEnergy>> {
         Ok(self.client.energy(job)?)
+    }
+
+    fn power_series(&self, job: JobReference, restart_count: u32) -> anyhow::Result<Vec<JobPower>> {
+        Ok(self.client.power_series(job, restart_count)?)
     }
 
     fn runs(

@@ -1,17 +1,21 @@
 //! `bmc energy`: what a job consumed, stage by stage, and how far the figures can be trusted.
 
+use super::energy_picture;
 use crate::cli::EnergyArgs;
+use crate::energy_words::{accuracies, missing, plus_minus, rough, total};
 use crate::output;
 use crate::server::Server;
 use crate::table::{Table, UNKNOWN, joules, mean_watts, printable, seconds, watt_hours};
-use protocol::energy::{
-    Accuracy, AccuracyBasis, Bounds, Footprint, Gap, JobEnergy, NodeEnergy, StageEnergy,
-};
+use protocol::energy::{Bounds, Footprint, Gap, JobEnergy, NodeEnergy, StageEnergy, Uncertainty};
 
 /// Most gaps that are told one by one.
 const GAPS_SHOWN_MAX: usize = 5;
+
 /// Asks and returns what to print.
 pub(crate) fn run(args: &EnergyArgs, server: &dyn Server) -> anyhow::Result<String> {
+    if let Some(file) = &args.svg {
+        return energy_picture::run(args, file, server);
+    }
     output::show(args.json.json, &server.energy(args.job)?, |tries| {
         if tries.is_empty() {
             format!("job {} has no energy record\n", args.job)
@@ -27,23 +31,13 @@ fn render(job: &JobEnergy) -> String {
         text += "\n";
         text += &node(one);
     }
-    text += &match job.total_millijoules {
-        Some(total) => {
-            let missing = job.nodes.iter().any(|node| missing(node, &sum(node)) > 0);
-            let at_least = if missing { "at least " } else { "" };
-            let (joules, watt_hours) = (joules(Some(total)), watt_hours(total));
-            let nodes = job.nodes.len();
-            let sure = |millijoules| format!(" ± {} J", rough(millijoules));
-            let (all, random) = job.uncertainty.map_or_else(Default::default, |one| {
-                let random = sure(one.random_millijoules);
-                (sure(one.millijoules), format!("; against other runs on the same nodes{random}"))
-            });
-            format!(
-                "\ntotal of {nodes} node(s): {at_least}{joules} J{all} ({watt_hours} Wh){random}\n"
-            )
-        }
-        None => format!("\ntotal of {} node(s): {UNKNOWN}\n", job.nodes.len()),
+    let against = |sure: Uncertainty| {
+        let random = plus_minus(sure.random_millijoules);
+        format!("; against other runs on the same nodes{random}")
     };
+    let known = job.total_millijoules.and(job.uncertainty);
+    let against = known.map(against).unwrap_or_default();
+    text += &format!("\ntotal of {} node(s): {}{against}\n", job.nodes.len(), total(job));
     text += &job.footprint.as_ref().map(footprint).unwrap_or_default();
     text + &footer(job)
 }
@@ -79,36 +73,13 @@ fn decimal(parts: i64, whole: i64, digits: usize) -> String {
 
 /// How the figures are to be read.
 fn footer(job: &JobEnergy) -> String {
-    let percent = |accuracy: Accuracy| {
-        let percent = f64::from(accuracy.parts_per_million) / 1e4;
-        match accuracy.basis {
-            AccuracyBasis::Assumed => format!("assumed to be {percent} %: nothing states it"),
-            AccuracyBasis::Stated => format!("{percent} %, as the site states"),
-        }
-    };
-    let mut accuracies: Vec<String> = Vec::new();
-    for one in job.nodes.iter().filter_map(|node| node.accuracy.map(percent)) {
-        if !accuracies.contains(&one) {
-            accuracies.push(one);
-        }
-    }
     let mut text = String::new();
-    if !accuracies.is_empty() {
+    if let Some(accuracies) = accuracies(job) {
         text += "± is what 95 of 100 figures are right within (k = 2). The meters' accuracy is ";
-        text += &accuracies.join("; or ");
+        text += &accuracies;
         text += ".\n";
     }
     text + &format!("Method version {}.\n", job.method_version)
-}
-
-/// Joules without a decimal where nobody knows it.
-fn rough(millijoules: i64) -> String {
-    match millijoules {
-        some if some >= 100_000 => {
-            (millijoules / 1_000 + i64::from(millijoules % 1_000 >= 500)).to_string()
-        }
-        some => joules(Some(some)),
-    }
 }
 
 fn node(node: &NodeEnergy) -> String {
@@ -153,19 +124,6 @@ fn row(title: &str, node: &NodeEnergy, stage: &StageEnergy) -> [String; 6] {
 
 fn range(least: i64, most: i64) -> String {
     format!("{}–{}", joules(Some(least)), joules(Some(most)))
-}
-
-/// How much of a stage no reading speaks for, in nanoseconds: its energy is a lower bound then,
-/// and its mean power that of the rest.
-fn missing(node: &NodeEnergy, stage: &StageEnergy) -> i64 {
-    let end = |from: i64, length: i64| from.saturating_add(length);
-    let overlap = |gap: &Gap| {
-        let from = gap.from_unix_ns.max(stage.from_unix_ns);
-        let to = end(gap.from_unix_ns, gap.duration_ns);
-        to.min(end(stage.from_unix_ns, stage.duration_ns)).saturating_sub(from).max(0)
-    };
-    let unbridged = node.gaps.iter().filter(|gap| !gap.bridged);
-    unbridged.map(overlap).fold(0, i64::saturating_add)
 }
 
 /// The line below the stages; the server's total, not one of our own.

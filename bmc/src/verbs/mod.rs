@@ -6,6 +6,7 @@ mod break_even_text;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod energy;
+mod energy_picture;
 pub(crate) mod image;
 mod image_build;
 mod image_text;
