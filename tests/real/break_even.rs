@@ -49,6 +49,12 @@ pub(crate) fn a_faster_kernel_pays_off(case: &Case<'_>) -> Result<()> {
     );
     let own = check(case.alice(&[&["bmc"], &words[..]].concat())?)?;
     ensure!(own == shown, "the user sees other runs than root: {own}");
+    let first = jobs.first().context("no job")?.to_string();
+    let drawn = check(case.alice(&["bmc", "energy", &first, "--svg", "-"])?)?;
+    ensure!(drawn.starts_with("<svg ") || drawn.starts_with("<?xml "), "{drawn}");
+    for expected in [">n1 (ipmi-dcmi, ", ">job starts<", ">energy so far in Wh<"] {
+        ensure_contains(&drawn, expected)?;
+    }
     let other = case.cluster.run("bob", &[&["bmc"], &words[..]].concat())?;
     ensure!(!other.status.success(), "a stranger sees a user's runs");
     Ok(())
