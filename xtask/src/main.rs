@@ -38,7 +38,7 @@ enum Verb {
         #[arg(long, conflicts_with = "fast")]
         only: Vec<String>,
         /// Run those so often in a row on one cluster: for what fails rarely.
-        #[arg(long, requires = "only", default_value_t = 1)]
+        #[arg(long, requires = "only", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
         times: u16,
     },
     /// The virtual cluster by hand: up, status, sbatch, run, console, ipmitool, fault, down.

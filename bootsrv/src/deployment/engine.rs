@@ -6,7 +6,7 @@
 use super::findings::Findings;
 use super::signs::Signs;
 use super::take_over::TakeOver;
-use super::transition::{Action, Event, next};
+use super::transition::{Action, Event, next, taken_up_again};
 use super::watchers::Watchers;
 use super::{Blame, Deployment, DeploymentId, Failure, Mark, State, Way, quarantine};
 use crate::application::{Board, uploads};
@@ -339,23 +339,8 @@ impl Engine {
         for deployment in self.store.live_deployments()? {
             self.fleet.set_active(&deployment.node, deployment.state);
             self.consoles.resume(&deployment);
-            if deployment.state == State::PoweringOff && deployment.failure.is_some() {
-                self.act(&deployment, &Action::PowerDownInSlurm, None);
-            }
-            match deployment.state {
-                State::PoweringOn => self.act(&deployment, &Action::PowerOn, None),
-                State::PoweringOff => self.act(&deployment, &Action::PowerOff, None),
-                State::Settling => self.act(&deployment, &Action::ResumeInSlurm, None),
-                State::Waiting
-                | State::TakingOver
-                | State::Booting
-                | State::Starting
-                | State::Registering
-                | State::FetchingImage
-                | State::Ready
-                | State::Ended
-                | State::Kept
-                | State::Released => {}
+            for action in taken_up_again(deployment.state, deployment.failure.is_some()) {
+                self.act(&deployment, &action, None);
             }
         }
         Ok(())

@@ -358,6 +358,27 @@ fn resume_timed_out(deployment: &Deployment) -> Outcome {
     }
 }
 
+/// What a crash may have lost: ordered again at a start, as every action may be carried out twice.
+#[must_use]
+pub fn taken_up_again(state: State, has_failed: bool) -> Vec<Action> {
+    match state {
+        State::PoweringOn => vec![Action::PowerOn],
+        State::PoweringOff if has_failed => vec![Action::PowerDownInSlurm, Action::PowerOff],
+        State::PoweringOff => vec![Action::PowerOff],
+        State::Settling => vec![Action::ResumeInSlurm],
+        State::Waiting
+        | State::TakingOver
+        | State::Booting
+        | State::Starting
+        | State::Registering
+        | State::FetchingImage
+        | State::Ready
+        | State::Ended
+        | State::Kept
+        | State::Released => Vec::new(),
+    }
+}
+
 /// How long a state may last, in seconds; `None`: as long as the job or Slurm wants.
 #[must_use]
 pub fn limit_seconds(deployment: &Deployment, limits: &Limits) -> Option<u32> {

@@ -2,7 +2,7 @@
 
 use super::world::{Order, Power, Row, Runs, Try, Word, World};
 use crate::config::Limits;
-use crate::deployment::transition::{Action, Event, Outcome, may_be_taken_over};
+use crate::deployment::transition::{Action, Event, Outcome, may_be_taken_over, taken_up_again};
 use crate::deployment::{Blame, Deployment, Failure, State, Way};
 
 /// The rules under check.
@@ -117,23 +117,8 @@ impl World {
         let live: Vec<(usize, Row)> = self.live().map(|(n, row)| (n, row.clone())).collect();
         for (number, row) in live {
             self.rows[number].as_mut().unwrap().suspect = false;
-            if row.state == State::PoweringOff && row.has_failed() {
-                self.say(Word::PowerDown);
-            }
-            match row.state {
-                State::PoweringOn => self.act(number, &Action::PowerOn),
-                State::PoweringOff => self.act(number, &Action::PowerOff),
-                State::Settling => self.act(number, &Action::ResumeInSlurm),
-                State::Waiting
-                | State::TakingOver
-                | State::Booting
-                | State::Starting
-                | State::Registering
-                | State::FetchingImage
-                | State::Ready
-                | State::Ended
-                | State::Kept
-                | State::Released => {}
+            for action in taken_up_again(row.state, row.has_failed()) {
+                self.act(number, &action);
             }
         }
     }
